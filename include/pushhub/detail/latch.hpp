@@ -1,0 +1,38 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+
+namespace pushhub::detail {
+
+/// Counts down as loops report that they are done; another thread waits for it.
+class Latch {
+public:
+    explicit Latch(std::size_t count) : count_(count) {}
+
+    void countDown() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (--count_ == 0) {
+            changed_.notify_all();
+        }
+    }
+
+    bool waitUntil(std::chrono::steady_clock::time_point deadline) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        return changed_.wait_until(lock, deadline, [this] { return count_ == 0; });
+    }
+
+    bool done() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return count_ == 0;
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::size_t count_;
+};
+
+}  // namespace pushhub::detail

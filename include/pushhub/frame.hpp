@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string_view>
+
+#include <pushhub/detail/ref_ptr.hpp>
+#include <pushhub/protocol/frame_header.hpp>
+
+namespace pushhub {
+
+/// Kind of a data message, RFC 6455 section 5.6.
+enum class MessageType : std::uint8_t { text = 1, binary = 2 };
+
+/// A message from a client. The bytes are valid during the hook only; text is valid UTF-8.
+struct Message {
+    std::string_view data;
+    MessageType type = MessageType::text;
+};
+
+/// Bytes as they go to the wire, shared by all who receive them and not changed any more once
+/// they are. Mostly one WebSocket frame; an event loop joins small ones into larger blocks.
+/// One allocation holds the count of owners, the sizes and the bytes.
+class Frame final : public detail::RefCounted<Frame> {
+public:
+    /// Largest payload that one frame takes here.
+    static constexpr std::size_t maxPayload = std::numeric_limits<std::uint32_t>::max() - 16;
+
+    /// Room for `capacity` bytes, none of them in use. Throws std::bad_alloc.
+    static detail::RefPtr<Frame> allocate(std::size_t capacity) {
+        void* memory = ::operator new(sizeof(Frame) + capacity);
+        return detail::RefPtr<Frame>(new (memory) Frame(static_cast<std::uint32_t>(capacity)));
+    }
+
+    /// A whole frame around `payload`, which is not checked: at most `maxPayload` bytes.
+    static detail::RefPtr<Frame> make(protocol::Opcode opcode, std::string_view payload) {
+        auto frame = allocate(protocol::frameHeaderSize(payload.size()) + payload.size());
+        frame->append(opcode, payload);
+        return frame;
+    }
+
+    /// Bytes that are no WebSocket frame: the answer to a handshake.
+    static detail::RefPtr<Frame> raw(std::string_view bytes) {
+        auto frame = allocate(bytes.size());
+        frame->append(bytes);
+        return frame;
+    }
+
+    const char* data() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+    std::uint32_t size() const noexcept { return size_; }
+    std::uint32_t room() const noexcept { return capacity_ - size_; }
+
+    void append(std::string_view bytes) noexcept {
+        if (!bytes.empty()) {
+            std::memcpy(begin() + size_, bytes.data(), bytes.size());
+        }
+        size_ += static_cast<std::uint32_t>(bytes.size());
+    }
+
+    void append(protocol::Opcode opcode, std::string_view payload) noexcept {
+        size_ += static_cast<std::uint32_t>(
+            protocol::writeFrameHeader(begin() + size_, opcode, payload.size()));
+        append(payload);
+    }
+
+    void clear() noexcept { size_ = 0; }
+
+    static void destroy(const Frame* frame) noexcept {
+        frame->~Frame();
+        ::operator delete(const_cast<Frame*>(frame));
+    }
+
+private:
+    explicit Frame(std::uint32_t capacity) noexcept : capacity_(capacity) {}
+    ~Frame() = default;
+    friend class detail::RefCounted<Frame>;
+
+    char* begin() noexcept { return reinterpret_cast<char*>(this + 1); }
+
+    std::uint32_t size_ = 0;
+    std::uint32_t capacity_;
+};
+
+using FramePtr = detail::RefPtr<Frame>;
+
+}  // namespace pushhub

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <memory>
+
+namespace pushhub {
+
+class AsioTransport;
+class Connection;
+class EventLoop;
+class Frame;
+class Handshake;
+class HttpRequest;
+class LoopbackTransport;
+class Session;
+class TransportHandler;
+struct CloseInfo;
+struct HttpResponse;
+struct Options;
+struct SendResult;
+
+/// Shared by the hub and by whoever keeps it; a session that was closed stays safe to use.
+using SessionPtr = std::shared_ptr<Session>;
+
+template <class Transport = AsioTransport>
+class PushHub;
+
+}  // namespace pushhub

@@ -1,0 +1,288 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <pushhub/close_code.hpp>
+#include <pushhub/config.hpp>
+#include <pushhub/error.hpp>
+#include <pushhub/frame.hpp>
+#include <pushhub/protocol/utf8.hpp>
+
+#include <websocketpp/processors/hybi13.hpp>
+
+namespace pushhub::protocol {
+
+/// What `Engine::read` came upon.
+enum class EngineEvent : std::uint8_t {
+    needMore,  ///< All bytes are used up, no message is complete.
+    message,   ///< A text or binary message.
+    ping,
+    pong,
+    close,     ///< A well-formed close frame.
+    violation  ///< The connection must be closed: see `Engine::violation`.
+};
+
+/// How a client broke the protocol, and the close code that RFC 6455 wants for it.
+struct Violation {
+    CloseCode closeCode = CloseCode::protocolError;
+    std::error_code error;
+    std::string reason;
+};
+
+namespace detail {
+
+// WebSocket++'s frame reader is a template over everything around it. Of that a server that reads
+// frames needs only a place for the payload; the rest are stubs that its virtual functions name.
+
+struct NoHttp {
+    const std::string& get_header(const std::string&) const { return none; }
+    const std::string& get_method() const { return none; }
+    const std::string& get_version() const { return none; }
+    const std::string& get_uri() const { return none; }
+    bool get_header_as_plist(const std::string&, websocketpp::http::parameter_list&) const {
+        return true;
+    }
+    websocketpp::http::status_code::value get_status_code() const {
+        return websocketpp::http::status_code::uninitialized;
+    }
+    std::string raw() const { return none; }
+    void append_header(const std::string&, const std::string&) {}
+    void replace_header(const std::string&, const std::string&) {}
+    void set_method(const std::string&) {}
+    void set_uri(const std::string&) {}
+    void set_version(const std::string&) {}
+
+    std::string none;
+};
+
+struct NoRequest : NoHttp {};
+struct NoResponse : NoHttp {};
+
+struct NoRandom {
+    std::uint32_t operator()() { return 0; }  // a server masks nothing
+};
+
+struct NoDeflate {
+    using Result = std::pair<std::error_code, std::string>;
+    Result negotiate(const websocketpp::http::attribute_list&) { return {}; }
+    std::error_code init(bool) { return {}; }
+    bool is_implemented() const { return false; }
+    bool is_enabled() const { return false; }
+    std::string generate_offer() const { return {}; }
+    std::error_code compress(const std::string&, std::string&) { return {}; }
+    std::error_code decompress(const std::uint8_t*, std::size_t, std::string&) { return {}; }
+};
+
+// A message as the frame reader fills it. Its storage is kept for the next one: see `Inbox`.
+class InboundMessage {
+public:
+    // The reader resets and copies its pointer to a message, and owns it through that. Here the
+    // engine owns both messages there can be at a time, so the pointer is a plain one.
+    class ptr {
+    public:
+        ptr() = default;
+        explicit ptr(InboundMessage* message) : message_(message) {}
+        void reset() { message_ = nullptr; }
+        InboundMessage* operator->() const { return message_; }
+        explicit operator bool() const { return message_ != nullptr; }
+
+    private:
+        InboundMessage* message_ = nullptr;
+    };
+
+    using Opcode = websocketpp::frame::opcode::value;
+
+    void start(Opcode opcode) {
+        opcode_ = opcode;
+        payload_.clear();
+    }
+
+    std::string& get_raw_payload() { return payload_; }
+    Opcode get_opcode() const { return opcode_; }
+    bool get_compressed() const { return false; }
+    void set_compressed(bool) {}
+    bool get_fin() const { return true; }
+    void set_header(const std::string&) {}
+    void set_opcode(Opcode opcode) { opcode_ = opcode; }
+    void set_prepared(bool) {}
+
+private:
+    std::string payload_;
+    Opcode opcode_ = websocketpp::frame::opcode::text;
+};
+
+// The two messages that can be under way: a control frame may stand between the fragments of a
+// data message. No room is made on the word of a frame's header: memory grows as bytes arrive.
+class Inbox {
+public:
+    using ptr = Inbox*;
+
+    InboundMessage::ptr get_message(InboundMessage::Opcode opcode, std::size_t) {
+        InboundMessage& message = websocketpp::frame::opcode::is_control(opcode) ? control_ : data_;
+        message.start(opcode);
+        return InboundMessage::ptr(&message);
+    }
+
+    void releaseMemory() { data_ = InboundMessage(); }
+    std::size_t capacity() { return data_.get_raw_payload().capacity(); }
+
+private:
+    InboundMessage data_;
+    InboundMessage control_;
+};
+
+struct EngineConfig {
+    using request_type = NoRequest;
+    using response_type = NoResponse;
+    using message_type = InboundMessage;
+    using con_msg_manager_type = Inbox;
+    using rng_type = NoRandom;
+    using permessage_deflate_type = NoDeflate;
+    static constexpr bool enable_extensions = false;
+    static constexpr std::size_t max_message_size = 64 * 1024;
+};
+
+using FrameReader = websocketpp::processor::hybi13<EngineConfig>;
+
+// Constructed before the reader that refers to them.
+struct EngineParts {
+    Inbox inbox;
+    NoRandom random;
+};
+
+}  // namespace detail
+
+/// Reads a client's frames: WebSocket++'s RFC 6455 frame reader, with its gaps closed (each has a
+/// test in engine_test.cpp). It knows of no socket. An engine that is `idle` holds nothing of its
+/// connection, so idle connections share the engines of their loop. Not thread-safe.
+class Engine final : private detail::EngineParts, private detail::FrameReader {
+public:
+    Engine() : detail::FrameReader(false, true, &inbox, random) {}
+    Engine(const Engine&) = delete;
+    Engine& operator=(const Engine&) = delete;
+
+    /// Largest data message that is taken, in bytes.
+    void setMaxMessageSize(std::size_t bytes) { set_max_message_size(bytes); }
+
+    /// Reads from `data`, and unmasks there, up to the end of the first whole message or control
+    /// frame. Sets `used` to the number of bytes read. Linear in `used`.
+    EngineEvent read(char* data, std::size_t size, std::size_t& used) {
+        std::error_code error;
+        used = detail::FrameReader::consume(reinterpret_cast<std::uint8_t*>(data), size, error);
+        if (error) {
+            return fail(error);
+        }
+        if (!ready()) {
+            return EngineEvent::needMore;
+        }
+        // The reader checks the end of a text by the opcode of its last frame, which is
+        // `continuation` if the text was fragmented (RFC 6455 section 8.1).
+        const bool truncated = m_current_msg->msg_ptr->get_opcode() == WsOpcode::text &&
+                               !m_current_msg->validator.complete();
+        if (truncated) {
+            return fail(CloseCode::invalidPayload, Errc::invalidPayload, "text ends inside a character");
+        }
+        const auto message = get_message();
+        payload_ = message->get_raw_payload();
+        switch (message->get_opcode()) {
+            case WsOpcode::ping: return EngineEvent::ping;
+            case WsOpcode::pong: return EngineEvent::pong;
+            case WsOpcode::close: return readClose();
+            case WsOpcode::binary: type_ = MessageType::binary; return EngineEvent::message;
+            default: type_ = MessageType::text; return EngineEvent::message;
+        }
+    }
+
+    /// Payload of what `read` returned last; valid until the next call.
+    std::string_view payload() const noexcept { return payload_; }
+    MessageType type() const noexcept { return type_; }
+
+    /// Code and reason of a close frame; `noStatus` if it had none.
+    CloseCode closeCode() const noexcept { return closeCode_; }
+    std::string_view closeReason() const noexcept { return payload_; }
+
+    const Violation& violation() const noexcept { return violation_; }
+
+    /// True between messages, when no byte of a frame has been read.
+    bool idle() const noexcept {
+        return m_state == HEADER_BASIC &&
+               m_bytes_needed == websocketpp::frame::BASIC_HEADER_LENGTH && !m_data_msg.msg_ptr;
+    }
+
+    /// Back to the state of a new engine; large buffers are given back.
+    void reset() {
+        m_data_msg.msg_ptr.reset();
+        m_control_msg.msg_ptr.reset();
+        reset_headers();
+        m_state = HEADER_BASIC;
+        payload_ = {};
+        trim();
+    }
+
+    /// Gives back a buffer that has grown large. Call while `idle`.
+    void trim() {
+        constexpr std::size_t keep = 16 * 1024;
+        if (inbox.capacity() > keep) {
+            payload_ = {};
+            inbox.releaseMemory();
+        }
+    }
+
+private:
+    using WsOpcode = websocketpp::frame::opcode::value;
+    using WsError = websocketpp::processor::error::processor_errors;
+
+    EngineEvent fail(CloseCode code, Errc error, std::string reason) {
+        violation_ = {code, error, std::move(reason)};
+        return EngineEvent::violation;
+    }
+
+    EngineEvent fail(const std::error_code& error) {
+        if (error == websocketpp::processor::error::make_error_code(WsError::message_too_big)) {
+            return fail(CloseCode::messageTooBig, Errc::inboundTooBig,
+                        "message is larger than " + std::to_string(get_max_message_size()) + " bytes");
+        }
+        if (error == websocketpp::processor::error::make_error_code(WsError::invalid_utf8)) {
+            return fail(CloseCode::invalidPayload, Errc::invalidPayload, "text is not valid UTF-8");
+        }
+        return fail(CloseCode::protocolError, Errc::protocolViolation, error.message());
+    }
+
+    // RFC 6455 section 5.5.1: nothing, or a code and a reason in UTF-8.
+    EngineEvent readClose() {
+        closeCode_ = CloseCode::noStatus;
+        if (payload_.empty()) {
+            return EngineEvent::close;
+        }
+        if (payload_.size() == 1) {
+            return fail(CloseCode::protocolError, Errc::protocolViolation, "close frame of one byte");
+        }
+        const auto byteAt = [this](std::size_t i) {
+            return static_cast<unsigned>(static_cast<unsigned char>(payload_[i]));
+        };
+        const auto code = static_cast<std::uint16_t>(byteAt(0) << 8 | byteAt(1));
+        if (!isSendableCloseCode(code)) {
+            return fail(CloseCode::protocolError, Errc::protocolViolation,
+                        "close code " + std::to_string(code) + " may not be sent");
+        }
+        payload_.remove_prefix(2);
+        if (!isValidUtf8(payload_)) {
+            return fail(CloseCode::invalidPayload, Errc::invalidPayload,
+                        "close reason is not valid UTF-8");
+        }
+        closeCode_ = static_cast<CloseCode>(code);
+        return EngineEvent::close;
+    }
+
+    std::string_view payload_;
+    MessageType type_ = MessageType::text;
+    CloseCode closeCode_ = CloseCode::noStatus;
+    Violation violation_;
+};
+
+}  // namespace pushhub::protocol

@@ -1,0 +1,526 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <pushhub/close_code.hpp>
+#include <pushhub/error.hpp>
+#include <pushhub/fwd.hpp>
+#include <pushhub/options.hpp>
+#include <pushhub/path_template.hpp>
+#include <pushhub/registry.hpp>
+#include <pushhub/send_result.hpp>
+#include <pushhub/session.hpp>
+#include <pushhub/transport/transport.hpp>
+
+namespace pushhub {
+
+/// What has happened in a hub so far, and what is there now. Each number is exact; together they
+/// are not of one instant.
+struct HubStats {
+    std::size_t sessions = 0;
+    std::size_t users = 0;
+    std::uint64_t droppedMessages = 0;  ///< Broadcasts that a session's full queue refused.
+    std::uint64_t droppedBytes = 0;
+};
+
+/// A WebSocket endpoint for pushing to users.
+///
+/// Set the hooks, then `start` (or `run`), then push from any thread. Of one session the hooks are
+/// called one at a time: onOpen, onMessage any number of times, onClose exactly once; all on the
+/// session's event loop, so a hook should return soon. A hook may call every function of the hub
+/// and of sessions, `stop` included. If it throws, onError is told and the session goes on. The
+/// hub holds no lock while a hook runs.
+///
+/// Unless it says otherwise, a function may be called from any thread.
+template <class Transport>
+class PushHub final : private TransportHandler {
+    static_assert(detail::checkTransport<Transport>());
+
+public:
+    using OpenHook = std::function<void(const SessionPtr&)>;
+    using MessageHook = std::function<void(const SessionPtr&, const Message&)>;
+    using CloseHook = std::function<void(const SessionPtr&, const CloseInfo&)>;
+    using ErrorHook = std::function<void(const SessionPtr&, std::error_code, std::string_view)>;
+    using HttpHook = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
+
+    /// A hub with a listener of its own. What follows the options goes to the transport:
+    /// `PushHub<> hub(options, ioContext)` runs in the host's io_context. Throws
+    /// std::invalid_argument that names the option and its value.
+    template <class... TransportArgs>
+    explicit PushHub(Options options, TransportArgs&&... transportArgs)
+        : PushHub(std::make_shared<Transport>(checked(options),
+                                              std::forward<TransportArgs>(transportArgs)...),
+                  options, Checked()) {}
+
+    /// A hub with another path on the listener of `other`; address, port, loops and what else
+    /// belongs to the listener are those of `other`. The listener is open while one of its hubs is
+    /// started.
+    PushHub(PushHub& other, Options options)
+        : PushHub(other.transport_, checked(options), Checked()) {}
+
+    /// Stops. Not in a hook.
+    ~PushHub() override { stop(); }
+
+    // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
+
+    /// A session has opened; it is in the registry already.
+    void onOpen(OpenHook hook) { set(openHook_, std::move(hook), "onOpen"); }
+
+    /// A session has ended; it is not in the registry any more.
+    void onClose(CloseHook hook) { set(closeHook_, std::move(hook), "onClose"); }
+
+    /// A client has sent a message. A hook that takes `(SessionPtr, Message)` gets text and
+    /// binary; one that takes `(SessionPtr, std::string_view)` gets text, and a session that sends
+    /// binary is closed with 1003. The bytes are valid until the hook returns.
+    template <class Hook>
+    void onMessage(Hook hook) {
+        if constexpr (std::is_invocable_v<Hook&, const SessionPtr&, const Message&>) {
+            set(messageHook_, MessageHook(std::move(hook)), "onMessage");
+        } else {
+            static_assert(std::is_invocable_v<Hook&, const SessionPtr&, std::string_view>,
+                          "pushhub: onMessage takes a hook (SessionPtr, std::string_view text) or "
+                          "(SessionPtr, Message)");
+            const auto textOnly = [hook = std::move(hook)](const SessionPtr& session,
+                                                           const Message& message) mutable {
+                if (message.type == MessageType::text) {
+                    hook(session, message.data);
+                } else {
+                    session->close(CloseCode::unsupportedData, "only text is taken here");
+                }
+            };
+            set(messageHook_, MessageHook(textOnly), "onMessage");
+        }
+    }
+
+    /// Something went wrong: a hook threw, a client broke the protocol or a limit, connections
+    /// cannot be accepted. The session is null if it concerns none. On whichever loop it happened.
+    void onError(ErrorHook hook) { set(errorHook_, std::move(hook), "onError"); }
+
+    /// A plain GET or HEAD request on the same port; no answer means 404. For small things: a
+    /// health check, a page. On a loop.
+    void onHttp(HttpHook hook) { set(httpHook_, std::move(hook), "onHttp"); }
+
+    // Life -----------------------------------------------------------------------------------
+
+    /// Opens the endpoint and returns. Throws std::system_error that names address and port if it
+    /// cannot be opened, std::logic_error if the hub is started already.
+    void start() {
+        const std::lock_guard<std::mutex> lock(lifeMutex_);
+        joinStopper();
+        if (running_) {
+            throw std::logic_error("pushhub: start() of a hub that is started");
+        }
+        transport_->start(*this);
+        running_ = true;
+    }
+
+    /// `start` unless it is started, then waits until another thread or a hook calls `stop`.
+    void run() {
+        if (!running_) {
+            start();
+        }
+        std::unique_lock<std::mutex> lock(stoppedMutex_);
+        stopped_.wait(lock, [this] { return !running_; });
+    }
+
+    /// Takes no more handshakes, closes every session with 1001 behind what was accepted for it,
+    /// and cuts those that have not ended at the deadline; each gets its onClose. When it returns,
+    /// no hook runs any more and the port is free; the hub may be started again. In a hook it only
+    /// begins all that, and returns.
+    void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
+        if (transport_->onLoop()) {
+            const std::lock_guard<std::mutex> lock(stopperMutex_);
+            if (!stopper_.joinable()) {
+                stopper_ = std::thread([this, deadline] { stopNow(deadline); });
+            }
+            return;
+        }
+        const std::lock_guard<std::mutex> lock(lifeMutex_);
+        joinStopper();
+        stopNow(deadline);
+    }
+
+    bool isRunning() const noexcept { return running_; }
+
+    /// The port that is listened on.
+    std::uint16_t port() const noexcept { return transport_->port(); }
+
+    /// The transport, for what only this kind of it can do.
+    Transport& transport() noexcept { return *transport_; }
+
+    // Pushes: they never block, and never throw on account of a client. Of what one thread sends,
+    // a session gets the messages in order. See `SendResult`; O(size of the message) plus what is
+    // said. --------------------------------------------------------------------------------------
+
+    /// To every session. O(number of loops): the sessions' loops do the rest.
+    SendResult sendAll(std::string_view text) { return sendAll(MessageType::text, text, nullptr); }
+    SendResult sendAllBinary(std::string_view bytes) {
+        return sendAll(MessageType::binary, bytes, nullptr);
+    }
+
+    /// To every session but one, or but those that a user has now.
+    SendResult sendAllExcept(const SessionPtr& session, std::string_view text) {
+        return sendAll(MessageType::text, text, except(session));
+    }
+    SendResult sendAllExcept(std::string_view userId, std::string_view text) {
+        return sendAll(MessageType::text, text, except(userId));
+    }
+    SendResult sendAllExceptBinary(const SessionPtr& session, std::string_view bytes) {
+        return sendAll(MessageType::binary, bytes, except(session));
+    }
+    SendResult sendAllExceptBinary(std::string_view userId, std::string_view bytes) {
+        return sendAll(MessageType::binary, bytes, except(userId));
+    }
+
+    /// To all sessions of a user. O(sessions of the user).
+    SendResult sendOne(std::string_view userId, std::string_view text) {
+        return sendOne(MessageType::text, userId, text);
+    }
+    SendResult sendOneBinary(std::string_view userId, std::string_view bytes) {
+        return sendOne(MessageType::binary, userId, bytes);
+    }
+
+    /// To all sessions of each of these users; one who is named twice gets one copy. Any range of
+    /// what converts to std::string_view. O(n log n) in the number of users.
+    template <class Users>
+    SendResult sendMore(const Users& userIds, std::string_view text) {
+        return sendMore(MessageType::text, {std::begin(userIds), std::end(userIds)}, text);
+    }
+    SendResult sendMore(std::initializer_list<std::string_view> userIds, std::string_view text) {
+        return sendMore(MessageType::text, {userIds.begin(), userIds.end()}, text);
+    }
+    template <class Users>
+    SendResult sendMoreBinary(const Users& userIds, std::string_view bytes) {
+        return sendMore(MessageType::binary, {std::begin(userIds), std::end(userIds)}, bytes);
+    }
+    SendResult sendMoreBinary(std::initializer_list<std::string_view> userIds,
+                              std::string_view bytes) {
+        return sendMore(MessageType::binary, {userIds.begin(), userIds.end()}, bytes);
+    }
+
+    // Who is there. A session counts from just before its onOpen to just before its onClose. ------
+
+    std::size_t sessionCount() const noexcept { return registry_.sessionCount(); }
+    std::size_t userCount() const noexcept { return registry_.userCount(); }
+    bool isOnline(std::string_view userId) const { return !registry_.find(userId).empty(); }
+
+    /// O(sessions of the user).
+    std::vector<SessionPtr> sessions(std::string_view userId) const {
+        std::vector<SessionPtr> result;
+        registry_.find(userId).forEach([&](const SessionPtr& session) {
+            result.push_back(session);
+        });
+        return result;
+    }
+
+    /// In no particular order. O(users).
+    std::vector<std::string> userIds() const { return registry_.userIds(); }
+
+    HubStats stats() const noexcept {
+        return {registry_.sessionCount(), registry_.userCount(), droppedMessages_, droppedBytes_};
+    }
+
+private:
+    struct Checked {};
+
+    PushHub(std::shared_ptr<Transport> transport, const Options& options, Checked)
+        : transport_(std::move(transport)),
+          options_(options),
+          path_(std::make_shared<const PathTemplate>(options.path)),
+          userIndex_(path_->indexOf(options.userParameter)) {
+        if (userIndex_ >= path_->parameters().size()) {
+            throw std::invalid_argument("pushhub: option path is \"" + options.path +
+                                        "\", expected a parameter {" + options.userParameter + "}");
+        }
+    }
+
+    static const Options& checked(const Options& options) {
+        options.validate();
+        return options;
+    }
+
+    template <class Hook>
+    void set(Hook& hook, Hook value, const char* name) {
+        const std::lock_guard<std::mutex> lock(lifeMutex_);
+        if (running_) {
+            throw std::logic_error(std::string("pushhub: ") + name + " set after start()");
+        }
+        hook = std::move(value);
+    }
+
+    // Life, continued ------------------------------------------------------------------------
+
+    void stopNow(std::chrono::milliseconds deadline) {
+        if (!running_.exchange(false)) {
+            return;
+        }
+        transport_->stop(*this, deadline);
+        const std::lock_guard<std::mutex> lock(stoppedMutex_);
+        stopped_.notify_all();
+    }
+
+    void joinStopper() {
+        std::thread stopper;
+        {
+            const std::lock_guard<std::mutex> lock(stopperMutex_);
+            stopper.swap(stopper_);
+        }
+        if (stopper.joinable()) {
+            stopper.join();
+        }
+    }
+
+    // Pushes, continued ----------------------------------------------------------------------
+
+    std::error_code encode(MessageType type, std::string_view payload, FramePtr& frame) const {
+        if (!running_) {
+            return Errc::notRunning;
+        }
+        return detail::encode(type, payload, options_.maxQueueBytes, frame);
+    }
+
+    SendResult sendAll(MessageType type, std::string_view payload,
+                       const detail::RefPtr<ExceptList>& except) {
+        SendResult result;
+        FramePtr frame;
+        result.error = encode(type, payload, frame);
+        if (!result.error) {
+            result.accepted = registry_.sessionCount();
+            result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
+            transport_->sendAll(*this, frame, except);
+        }
+        return result;
+    }
+
+    detail::RefPtr<ExceptList> except(const SessionPtr& session) const {
+        return session ? detail::makeRef<ExceptList>(std::vector<SessionId>{session->id()})
+                       : nullptr;
+    }
+
+    detail::RefPtr<ExceptList> except(std::string_view userId) const {
+        std::vector<SessionId> ids;
+        registry_.find(userId).forEach([&](const SessionPtr& session) {
+            ids.push_back(session->id());
+        });
+        return ids.empty() ? nullptr : detail::makeRef<ExceptList>(std::move(ids));
+    }
+
+    SendResult sendOne(MessageType type, std::string_view userId, std::string_view payload) {
+        SendResult result;
+        FramePtr frame;
+        result.error = encode(type, payload, frame);
+        if (result.error) {
+            return result;
+        }
+        const UserSessions sessions = registry_.find(userId);
+        result.offline = sessions.empty() ? 1 : 0;
+        sessions.forEach([&](const SessionPtr& session) {
+            detail::count(result, session->connection().send(frame));
+        });
+        return result;
+    }
+
+    SendResult sendMore(MessageType type, std::vector<std::string_view> userIds,
+                        std::string_view payload) {
+        SendResult result;
+        FramePtr frame;
+        result.error = encode(type, payload, frame);
+        if (result.error) {
+            return result;
+        }
+        std::sort(userIds.begin(), userIds.end());
+        userIds.erase(std::unique(userIds.begin(), userIds.end()), userIds.end());
+
+        // One hand-over to each loop, however many of the sessions live there.
+        std::vector<std::pair<LoopContext*, std::vector<Command>>> perLoop;
+        for (const std::string_view userId : userIds) {
+            const UserSessions sessions = registry_.find(userId);
+            result.offline += sessions.empty() ? 1 : 0;
+            sessions.forEach([&](const SessionPtr& session) {
+                Connection& connection = session->connection();
+                const std::error_code refused = connection.reserve(*frame);
+                detail::count(result, refused);
+                if (!refused) {
+                    commandsFor(perLoop, connection.loop()).push_back(connection.sendCommand(frame));
+                }
+            });
+        }
+        for (auto& [loop, commands] : perLoop) {
+            loop->submit(commands.data(), commands.size());
+        }
+        return result;
+    }
+
+    static std::vector<Command>& commandsFor(
+        std::vector<std::pair<LoopContext*, std::vector<Command>>>& perLoop, LoopContext& loop) {
+        for (auto& entry : perLoop) {
+            if (entry.first == &loop) {
+                return entry.second;
+            }
+        }
+        return perLoop.emplace_back(&loop, std::vector<Command>()).second;
+    }
+
+    // Events of the transport ------------------------------------------------------------------
+
+    static SessionPtr sessionOf(const Connection& connection) {
+        return std::static_pointer_cast<Session>(connection.attachment());
+    }
+
+    const Options& options() const noexcept override { return options_; }
+
+    bool onHandshake(PendingHandshake& handshake) noexcept override {
+        std::vector<std::string> params;
+        if (!path_->match(handshake.request().path(), params)) {
+            return false;
+        }
+        if (!running_ || registry_.sessionCount() >= options_.maxSessions) {
+            HttpResponse response{503, running_ ? "too many sessions\n" : "the service is stopping\n"};
+            response.headers = {{"Retry-After", "5"}};
+            handshake.reject(std::move(response));
+            return true;
+        }
+        std::string userId = std::move(params[userIndex_]);
+        if (params.size() == 1) {
+            params.clear();
+        } else {
+            params[userIndex_] = userId;
+        }
+        HandshakeAcceptance acceptance;
+        acceptance.attachment = std::make_shared<Session>(
+            detail::RefPtr<Connection>(&handshake.connection()), std::move(userId), path_,
+            std::move(params));
+        handshake.accept(std::move(acceptance));
+        return true;
+    }
+
+    std::optional<HttpResponse> onHttp(const HttpRequest& request) noexcept override {
+        std::optional<HttpResponse> response;
+        const bool good = guarded(nullptr, "onHttp", [&] {
+            if (httpHook_) {
+                response = httpHook_(request);
+            }
+        });
+        std::vector<std::string> params;
+        if (!good) {
+            response = HttpResponse{500, "internal error\n"};
+        } else if (!response && path_->match(request.path(), params)) {
+            response = HttpResponse{426, "this is a WebSocket endpoint\n"};
+            response->headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
+        }
+        return response;
+    }
+
+    void onOpen(Connection& connection, HttpRequest&& request) noexcept override {
+        const SessionPtr session = sessionOf(connection);
+        session->setRequest(std::move(request));
+        registry_.add(session);
+        guarded(session, "onOpen", [&] {
+            if (openHook_) {
+                openHook_(session);
+            }
+        });
+        if (!options_.keepRequest) {
+            session->setRequest({});
+        }
+    }
+
+    void onMessage(Connection& connection, const Message& message) noexcept override {
+        if (messageHook_) {
+            const SessionPtr session = sessionOf(connection);
+            guarded(session, "onMessage", [&] { messageHook_(session, message); });
+        }
+    }
+
+    void onDropped(Connection&, std::uint64_t bytes) noexcept override {
+        ++droppedMessages_;
+        droppedBytes_ += bytes;
+    }
+
+    void onClose(Connection& connection, const CloseInfo& info) noexcept override {
+        const SessionPtr session = sessionOf(connection);
+        registry_.remove(*session);
+        if (info.error && info.by == ClosedBy::hub) {
+            report(session, info.error, info.reason);
+        }
+        guarded(session, "onClose", [&] {
+            if (closeHook_) {
+                closeHook_(session, info);
+            }
+        });
+    }
+
+    void onError(Connection* connection, std::error_code error,
+                 std::string_view what) noexcept override {
+        report(connection ? sessionOf(*connection) : nullptr, error, what);
+    }
+
+    // Runs what calls a hook; false if it threw.
+    template <class Function>
+    bool guarded(const SessionPtr& session, const char* hook, Function function) noexcept {
+        try {
+            function();
+            return true;
+        } catch (const std::system_error& error) {
+            report(session, error.code(), std::string(hook) + ": " + error.what());
+        } catch (const std::exception& error) {
+            report(session, Errc::hookFailed, std::string(hook) + ": " + error.what());
+        } catch (...) {
+            report(session, Errc::hookFailed, std::string(hook) + ": not a std::exception");
+        }
+        return false;
+    }
+
+    void report(const SessionPtr& session, std::error_code error, std::string_view what) noexcept {
+        if (errorHook_) {
+            try {
+                errorHook_(session, error, what);
+            } catch (...) {
+                // There is nobody left to tell.
+            }
+        }
+    }
+
+    const std::shared_ptr<Transport> transport_;
+    const Options options_;
+    const std::shared_ptr<const PathTemplate> path_;
+    const std::size_t userIndex_;
+
+    OpenHook openHook_;
+    MessageHook messageHook_;
+    CloseHook closeHook_;
+    ErrorHook errorHook_;
+    HttpHook httpHook_;
+
+    Registry registry_;
+    std::atomic<std::uint64_t> droppedMessages_{0};
+    std::atomic<std::uint64_t> droppedBytes_{0};
+
+    std::atomic<bool> running_{false};
+    std::mutex lifeMutex_;  // start, stop and the setting of hooks, one at a time
+    std::mutex stopperMutex_;
+    std::thread stopper_;  // works off a `stop` that came from a hook
+    std::mutex stoppedMutex_;
+    std::condition_variable stopped_;
+};
+
+}  // namespace pushhub

@@ -1,0 +1,148 @@
+#pragma once
+
+#include <any>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <pushhub/close_code.hpp>
+#include <pushhub/fwd.hpp>
+#include <pushhub/http/request.hpp>
+#include <pushhub/path_template.hpp>
+#include <pushhub/send_result.hpp>
+#include <pushhub/session_id.hpp>
+#include <pushhub/transport/connection.hpp>
+
+namespace pushhub {
+
+namespace detail {
+
+// Text or bytes as a frame, or why not.
+inline std::error_code encode(MessageType type, std::string_view payload, std::size_t maxBytes,
+                              FramePtr& frame) {
+    if (protocol::frameHeaderSize(payload.size()) + payload.size() > maxBytes ||
+        payload.size() > Frame::maxPayload) {
+        return Errc::messageTooBig;
+    }
+    if (type == MessageType::text && !protocol::isValidUtf8(payload)) {
+        return Errc::invalidUtf8;
+    }
+    frame = Frame::make(static_cast<protocol::Opcode>(type), payload);
+    return {};
+}
+
+inline void count(SendResult& result, std::error_code refused) {
+    if (!refused) {
+        ++result.accepted;
+    } else if (refused == Errc::sessionClosed) {
+        ++result.closing;
+    } else {
+        ++result.refused;
+        result.error = refused;
+    }
+}
+
+}  // namespace detail
+
+/// One open WebSocket of a user. Hooks get it as a `SessionPtr`, which the application may keep:
+/// on a session that has ended, queries still answer and sends are refused.
+///
+/// All functions may be called from any thread, except those for the application's own data.
+class Session {
+public:
+    /// Made by the hub.
+    Session(detail::RefPtr<Connection> connection, std::string userId,
+            std::shared_ptr<const PathTemplate> path, std::vector<std::string> params)
+        : connection_(std::move(connection)),
+          userId_(std::move(userId)),
+          path_(std::move(path)),
+          params_(std::move(params)) {}
+
+    SessionId id() const noexcept { return connection_->id(); }
+    const std::string& userId() const noexcept { return userId_; }
+
+    /// A parameter of the path, decoded; "" if the template has none of that name.
+    std::string_view param(std::string_view name) const noexcept {
+        const std::size_t index = path_->indexOf(name);
+        if (index == PathTemplate::npos) {
+            return {};
+        }
+        return params_.empty() ? std::string_view(userId_) : std::string_view(params_[index]);
+    }
+
+    /// The handshake request: headers, query, cookies. Empty if `Options::keepRequest` is off and
+    /// onOpen has returned.
+    const HttpRequest& request() const noexcept { return request_; }
+
+    /// First header of that name in any case, "" if there is none.
+    std::string_view header(std::string_view name) const { return request_.header(name); }
+    /// First query parameter of that name, decoded.
+    std::optional<std::string> query(std::string_view name) const { return request_.query(name); }
+    /// First cookie of that name.
+    std::optional<std::string> cookie(std::string_view name) const { return request_.cookie(name); }
+
+    /// "address:port" of the client, or of the proxy before it.
+    std::string remoteAddress() const { return connection_->remoteAddress(); }
+
+    /// True until the session begins to close.
+    bool isOpen() const noexcept { return connection_->accepting(); }
+
+    /// Bytes that were accepted for this session and have not left, frame headers included.
+    /// A broadcast counts from when its loop has got to it.
+    std::uint64_t bufferedBytes() const noexcept { return connection_->bufferedBytes(); }
+
+    /// Sends to this session alone. Never blocks and never throws on account of the client; see
+    /// `SendResult`. O(size of the message).
+    SendResult send(std::string_view text) { return send(MessageType::text, text); }
+    SendResult sendBinary(std::string_view bytes) { return send(MessageType::binary, bytes); }
+
+    /// Sends what was accepted so far, then a close frame, and closes (RFC 6455 section 7.1.2).
+    /// Returns at once; onClose tells the end. Takes the codes 1000-1003, 1007-1014 and
+    /// 3000-4999; `reason` is cut to 123 bytes at a character. Other codes, or a reason that is
+    /// not UTF-8: std::errc::invalid_argument, and nothing happens.
+    std::error_code close(CloseCode code = CloseCode::normal, std::string_view reason = {}) {
+        return connection_->close(code, reason);
+    }
+
+    /// A place for the application's own data of this session. Not thread-safe: use it in hooks
+    /// of this session only, or guard what it refers to. `data` is null if no `T` was put there.
+    template <class T, class... Args>
+    T& emplaceData(Args&&... args) {
+        return data_.emplace<T>(std::forward<Args>(args)...);
+    }
+    template <class T>
+    T* data() noexcept {
+        return std::any_cast<T>(&data_);
+    }
+
+    // For the hub.
+    Connection& connection() const noexcept { return *connection_; }
+    void setRequest(HttpRequest request) noexcept { request_ = std::move(request); }
+
+private:
+    SendResult send(MessageType type, std::string_view payload) {
+        SendResult result;
+        FramePtr frame;
+        const std::size_t maxBytes = connection_->channel()->options.maxQueueBytes;
+        result.error = detail::encode(type, payload, maxBytes, frame);
+        if (!result.error) {
+            detail::count(result, connection_->send(std::move(frame)));
+        }
+        return result;
+    }
+
+    const detail::RefPtr<Connection> connection_;
+    const std::string userId_;
+    const std::shared_ptr<const PathTemplate> path_;
+    const std::vector<std::string> params_;  // as in path_; empty if the user is the only one
+    HttpRequest request_;
+    std::any data_;
+};
+
+}  // namespace pushhub

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include <pushhub/session_id.hpp>
+#include <pushhub/transport/send_queue.hpp>
+
+namespace pushhub {
+
+/// Sessions that a broadcast passes over, sorted.
+class ExceptList final : public detail::RefCounted<ExceptList> {
+public:
+    explicit ExceptList(std::vector<SessionId> ids) : ids_(std::move(ids)) {
+        std::sort(ids_.begin(), ids_.end());
+    }
+
+    bool contains(SessionId id) const noexcept {
+        return std::binary_search(ids_.begin(), ids_.end(), id);
+    }
+
+    std::size_t size() const noexcept { return ids_.size(); }
+
+private:
+    std::vector<SessionId> ids_;
+};
+
+/// Broadcasts of one hub on one event loop that some session has not taken yet. Each session
+/// remembers how far it has come, so a broadcast is stored once however many it goes to, a round
+/// over many sessions can be cut into slices, and a session that gets a message of its own
+/// meanwhile takes the earlier broadcasts first. Not thread-safe.
+class BroadcastLog {
+public:
+    struct Entry {
+        FrameRun run;
+        detail::RefPtr<ExceptList> except;
+
+        bool skips(SessionId id) const noexcept { return except && except->contains(id); }
+    };
+
+    /// Position behind the last entry.
+    std::uint64_t end() const noexcept { return base_ + entries_.size(); }
+
+    const Entry& operator[](std::uint64_t position) const noexcept {
+        return entries_[static_cast<std::size_t>(position - base_)];
+    }
+
+    /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's
+    /// write is one buffer; the first of a row is not copied.
+    void append(FramePtr frame, detail::RefPtr<ExceptList> except) {
+        const std::uint32_t size = frame->size();
+        const bool joinable = size <= maxJoined && !except;
+        if (joinable && open_ && !entries_.empty()) {
+            FrameRun& last = entries_.back().run;
+            if (last.frame == block_ && block_->room() >= size) {
+                block_->append({frame->data(), size});
+                last.end += size;
+                ++last.messages;
+                return;
+            }
+            if (last.messages == 1) {
+                startBlock();
+                block_->append({last.data(), last.size()});
+                block_->append({frame->data(), size});
+                last = {block_, 0, block_->size(), 2};
+                return;
+            }
+        }
+        entries_.push_back({{std::move(frame), 0, size, 1}, std::move(except)});
+        open_ = joinable;
+    }
+
+    /// Ends joining: a session is about to take what stands here.
+    void seal() noexcept { open_ = false; }
+
+    /// Forgets the entries before `position`: every session has taken them.
+    void trim(std::uint64_t position) {
+        while (base_ < position) {
+            entries_.pop_front();
+            ++base_;
+        }
+    }
+
+private:
+    static constexpr std::uint32_t maxJoined = 4 * 1024;
+    static constexpr std::size_t blockSize = 64 * 1024;
+
+    void startBlock() {
+        if (block_ && block_->unique()) {
+            block_->clear();
+        } else {
+            block_ = Frame::allocate(blockSize);
+        }
+    }
+
+    std::deque<Entry> entries_;
+    std::uint64_t base_ = 0;
+    FramePtr block_;
+    bool open_ = false;
+};
+
+}  // namespace pushhub

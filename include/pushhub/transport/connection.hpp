@@ -1,0 +1,777 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <pushhub/close_code.hpp>
+#include <pushhub/error.hpp>
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/response.hpp>
+#include <pushhub/protocol/engine.hpp>
+#include <pushhub/protocol/upgrade.hpp>
+#include <pushhub/protocol/utf8.hpp>
+#include <pushhub/session_id.hpp>
+#include <pushhub/transport/handshake.hpp>
+#include <pushhub/transport/loop_context.hpp>
+#include <pushhub/transport/send_budget.hpp>
+#include <pushhub/transport/transport_handler.hpp>
+
+namespace pushhub {
+
+/// A client's connection without its socket: handshake, frames, queue, close and time-outs as a
+/// state machine that a transport feeds with bytes. A transport derives from it and supplies the
+/// five functions that touch the socket; whatever the socket is, the behaviour is the same.
+///
+/// `send`, `close` and the queries may be called from any thread. Everything else belongs to the
+/// loop of the connection.
+class Connection : public detail::RefCounted<Connection>, public TimerNode {
+public:
+    Connection(detail::RefPtr<LoopContext> loop, SessionId id)
+        : loop_(std::move(loop)), id_(id) {}
+    virtual ~Connection() = default;
+
+    // Any thread ---------------------------------------------------------------------------
+
+    SessionId id() const noexcept { return id_; }
+    LoopContext& loop() const noexcept { return *loop_; }
+
+    /// "address:port" of the client.
+    virtual std::string remoteAddress() const = 0;
+
+    /// Bytes on the wire that were accepted for this connection and have not left, exactly.
+    std::uint64_t bufferedBytes() const noexcept { return budget_.bytes(); }
+
+    /// False from the moment on that it takes no more messages.
+    bool accepting() const noexcept { return !budget_.closed(); }
+
+    /// Takes room in the queue for one frame, without sending it; see `send`. Lock-free.
+    std::error_code reserve(const Frame& frame);
+
+    /// Accepts `frame` for sending, or says why not. Messages that one thread sends keep their
+    /// order. Once the connection is open.
+    std::error_code send(FramePtr frame) {
+        if (const std::error_code refused = reserve(*frame)) {
+            return refused;
+        }
+        loop_->submit(sendCommand(std::move(frame)));
+        return {};
+    }
+
+    /// What the loop is to do for a frame for which room was reserved.
+    Command sendCommand(FramePtr frame) {
+        Command command;
+        command.kind = Command::Kind::send;
+        command.connection = detail::RefPtr<Connection>(this);
+        command.frame = std::move(frame);
+        return command;
+    }
+
+    /// Sends a close frame behind everything that was accepted, and closes (RFC 6455 section 7).
+    /// `reason` is cut to 123 bytes at a character. Invalid codes and reasons are refused with
+    /// std::errc::invalid_argument, on a closing connection nothing happens.
+    std::error_code close(CloseCode code, std::string_view reason, ClosedBy by = ClosedBy::host);
+
+    // The loop -----------------------------------------------------------------------------
+
+    /// What the handler attached when it accepted the handshake.
+    const std::shared_ptr<void>& attachment() const noexcept { return attachment_; }
+    Channel* channel() const noexcept { return channel_.get(); }
+    bool open() const noexcept { return phase_ == Phase::open; }
+
+    /// The channel whose handler is asked to decide the handshake, and then decides it.
+    void setChannel(detail::RefPtr<Channel> channel) { channel_ = std::move(channel); }
+
+    /// The handshake that waits for an answer, if there is one.
+    PendingHandshake* pendingHandshake() const noexcept {
+        return handshake_ ? handshake_->pending.get() : nullptr;
+    }
+    void setPendingHandshake(detail::RefPtr<PendingHandshake> pending) {
+        handshake_->pending = std::move(pending);
+    }
+
+    /// First call: the time for the handshake begins.
+    void begin() { loop_->armTimer(*this, loop_->listenerOptions().handshakeTimeout); }
+
+    /// Bytes from the client, which are unmasked in place.
+    void receive(char* data, std::size_t size);
+
+    /// The client will send no more, or the connection has failed.
+    void receiveEnd(std::error_code error);
+
+    /// The socket takes bytes again, after `waitWritable`.
+    void writable() {
+        blocked_ = false;
+        flush();
+    }
+
+    /// The armed timer has expired.
+    void expired();
+
+    /// Queues a frame for which room was reserved; call `flush` at the end of the batch.
+    void enqueue(FramePtr frame);
+
+    /// Takes the broadcasts that are new to it: written at once if nothing waits before them.
+    void takeBroadcasts(bool writeNow);
+
+    /// Writes what waits, as far as the socket takes it.
+    void flush();
+
+    /// Sends a close frame and waits for the peer's. `dropQueue`: what waits is not sent first.
+    void beginClose(CloseCode code, std::string_view reason, ClosedBy by, std::error_code error,
+                    bool dropQueue);
+    /// The same with the frame that `close` made.
+    void beginClose(const Frame& closeFrame, ClosedBy by);
+
+    /// Ends at once, without a closing handshake.
+    void abort(std::error_code error);
+
+    /// Answers the handshake; ignored unless one is pending.
+    void acceptHandshake(HandshakeAcceptance acceptance, HttpRequest& request);
+    void rejectHandshake(const HttpResponse& response, bool headOnly = false);
+
+    /// In a batch of its loop this connection has something to flush.
+    bool touched = false;
+    detail::ListLinks<Connection> links;
+
+protected:
+    /// Non-blocking write of `count` buffers: the number of bytes taken. `error` is
+    /// std::errc::operation_would_block if the socket takes nothing now.
+    virtual std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
+                                  std::error_code& error) noexcept = 0;
+    /// Arranges one call of `writable`.
+    virtual void waitWritable() = 0;
+    /// No more bytes to the client; its own may still come.
+    virtual void shutdownSend() noexcept = 0;
+    /// Closes the socket. No more calls of `receive` or `writable`.
+    virtual void closeSocket() noexcept = 0;
+
+private:
+    enum class Phase : std::uint8_t {
+        handshake,  // the request is not complete
+        deciding,   // the request is complete, the handler has not answered
+        open,
+        closing,    // our close frame is queued or sent, the peer's not seen
+        lingering,  // nothing more to say: wait until the client has read it and hangs up
+        ended
+    };
+
+    // Exists while the handshake does.
+    struct HandshakeState {
+        std::string bytes;  // an incomplete request, or frames that came before the answer
+        std::size_t scanned = 0;
+        detail::RefPtr<PendingHandshake> pending;
+    };
+
+    // Exists from the first close frame on.
+    struct ClosingState {
+        CloseInfo info;
+        bool peerClosed = false;
+    };
+
+    static constexpr std::size_t maxGather = 64;
+    static constexpr std::chrono::milliseconds lingerTime{2000};
+
+    const Options& options() const noexcept { return channel_->options; }
+
+    void readHandshake(char* data, std::size_t size);
+    void readFrames(char* data, std::size_t size);
+    void handle(protocol::EngineEvent event, protocol::Engine& engine);
+    void answerPing(std::string_view payload);
+    void peerClosed(CloseCode code, std::string_view reason);
+
+    void enqueueBroadcast(const FrameRun& run);
+    void overflow(const FrameRun& run, SendBudget::Outcome outcome);
+    void writeBroadcasts();
+    void queueRest(const FrameRun& run, std::uint32_t written);
+    void queueControl(FramePtr frame);
+    void sendRaw(std::string_view bytes);
+    void waitForSocket() {
+        blocked_ = true;
+        waitWritable();
+    }
+
+    void dropQueue();
+    void finishClose();
+    void reportClose();
+    void linger();
+    void end() noexcept;
+
+    detail::RefPtr<LoopContext> loop_;
+    detail::RefPtr<Channel> channel_;
+    std::shared_ptr<void> attachment_;
+    const SessionId id_;
+    SendBudget budget_;
+    SendQueue queue_;
+    std::uint64_t seen_ = 0;  // position in the channel's broadcasts
+    std::uint64_t deliveredMessages_ = 0;
+    std::unique_ptr<protocol::Engine> engine_;  // while a message is incomplete
+    std::unique_ptr<HandshakeState> handshake_;
+    std::unique_ptr<ClosingState> closing_;
+    FramePtr waitingPong_;
+    Phase phase_ = Phase::handshake;
+    bool blocked_ = false;       // waits for the socket
+    bool endAfterFlush_ = false;  // an HTTP answer is the last that is sent
+};
+
+// Command holds references to connections, so its members are defined where those are known.
+inline Command::Command() = default;
+inline Command::~Command() = default;
+inline Command::Command(Command&&) noexcept = default;
+inline Command& Command::operator=(Command&&) noexcept = default;
+
+inline bool LoopContext::submit(Command command) { return submit(&command, 1); }
+
+inline std::error_code Connection::reserve(const Frame& frame) {
+    switch (budget_.reserve(frame.size(), 1, options().queueLimits())) {
+        case SendBudget::Outcome::accepted: return {};
+        case SendBudget::Outcome::closed: return Errc::sessionClosed;
+        case SendBudget::Outcome::bytesFull:
+            if (frame.size() > options().maxQueueBytes) {
+                return Errc::messageTooBig;
+            }
+            break;
+        case SendBudget::Outcome::messagesFull: break;
+    }
+    // Which limit it was: the count has moved on, so ask it only what it can still say.
+    const bool messages = budget_.messages() >= options().maxQueueMessages;
+    const Errc full = messages ? Errc::queueMessagesFull : Errc::queueBytesFull;
+    if (options().whenQueueFull == OverflowPolicy::close) {
+        close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub);
+    }
+    return full;
+}
+
+inline std::error_code Connection::close(CloseCode code, std::string_view reason, ClosedBy by) {
+    const auto number = static_cast<std::uint16_t>(code);
+    if (!isSendableCloseCode(number) || !protocol::isValidUtf8(reason)) {
+        return std::make_error_code(std::errc::invalid_argument);
+    }
+    if (budget_.closed()) {
+        return {};
+    }
+    reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
+    budget_.close();
+    Command command;
+    command.kind = Command::Kind::close;
+    command.closedBy = by;
+    command.connection = detail::RefPtr<Connection>(this);
+    std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
+    command.frame = Frame::make(protocol::Opcode::close, payload.append(reason));
+    loop_->submit(std::move(command));
+    return {};
+}
+
+// Handshake ----------------------------------------------------------------------------------
+
+inline void Connection::receive(char* data, std::size_t size) {
+    switch (phase_) {
+        case Phase::handshake: readHandshake(data, size); break;
+        case Phase::deciding:
+            // A client that does not wait for the answer: keep a little, for when it comes.
+            handshake_->bytes.append(data, size);
+            if (handshake_->bytes.size() > loop_->listenerOptions().maxHandshakeBytes) {
+                abort(Errc::protocolViolation);
+            }
+            break;
+        case Phase::open:
+        case Phase::closing: readFrames(data, size); break;
+        case Phase::lingering:
+        case Phase::ended: break;
+    }
+}
+
+inline void Connection::readHandshake(char* data, std::size_t size) {
+    std::string_view bytes(data, size);
+    if (handshake_) {
+        handshake_->bytes.append(data, size);
+        bytes = handshake_->bytes;
+    }
+    HttpLimits limits;
+    limits.maxHeadBytes = loop_->listenerOptions().maxHandshakeBytes;
+    HttpRequest request;
+    const HttpParseResult result =
+        HttpRequest::parse(bytes, request, limits, handshake_ ? handshake_->scanned : 0);
+    if (result.status == HttpParseResult::Status::incomplete) {
+        if (!handshake_) {
+            handshake_ = std::make_unique<HandshakeState>();
+            handshake_->bytes = bytes;
+        }
+        handshake_->scanned = bytes.size();
+        return;
+    }
+    if (result.status == HttpParseResult::Status::invalid) {
+        rejectHandshake({result.httpStatus, std::string(result.reason) + "\n"});
+        return;
+    }
+    const std::string rest(bytes.substr(result.consumed));
+    handshake_ = std::make_unique<HandshakeState>();
+    handshake_->bytes = rest;
+    phase_ = Phase::deciding;
+    loop_->routeHandshake(*this, std::move(request));
+}
+
+inline void Connection::acceptHandshake(HandshakeAcceptance acceptance, HttpRequest& request) {
+    if (phase_ != Phase::deciding) {
+        return;
+    }
+    // Before onOpen: a client that has gone meanwhile never was a session.
+    sendRaw(protocol::upgradeResponse(request.header("Sec-WebSocket-Key"), acceptance.subprotocol,
+                                      acceptance.headers));
+    if (phase_ != Phase::deciding) {
+        return;
+    }
+    const std::unique_ptr<HandshakeState> handshake = std::move(handshake_);
+    loop_->disarmTimer(*this);
+    attachment_ = std::move(acceptance.attachment);
+    phase_ = Phase::open;
+    seen_ = channel_->log.end();
+    loop_->connectionOpened(*this);
+    channel_->handler->onOpen(*this, std::move(request));
+    if (!handshake->bytes.empty()) {
+        readFrames(handshake->bytes.data(), handshake->bytes.size());
+    }
+}
+
+inline void Connection::rejectHandshake(const HttpResponse& response, bool headOnly) {
+    if (phase_ != Phase::handshake && phase_ != Phase::deciding) {
+        return;
+    }
+    if (handshake_ && handshake_->pending) {
+        handshake_->pending->abandon();
+    }
+    handshake_.reset();
+    phase_ = Phase::lingering;
+    endAfterFlush_ = true;
+    loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);
+    sendRaw(serialize(response, headOnly, false));
+}
+
+template <class Answer>
+std::error_code PendingHandshake::answer(Answer give) {
+    if (answered_.exchange(true)) {
+        return Errc::handshakeAnswered;
+    }
+    if (connection_->loop().onLoop()) {
+        give();
+        return {};
+    }
+    Command command;
+    command.function = std::make_unique<std::function<void()>>(
+        [self = detail::RefPtr<PendingHandshake>(this), give = std::move(give)]() mutable {
+            give();
+        });
+    return connection_->loop().submit(std::move(command)) ? std::error_code()
+                                                          : Errc::handshakeAnswered;
+}
+
+inline std::error_code PendingHandshake::accept(HandshakeAcceptance acceptance) {
+    return answer([this, acceptance = std::move(acceptance)]() mutable {
+        connection_->acceptHandshake(std::move(acceptance), request_);
+    });
+}
+
+inline std::error_code PendingHandshake::reject(HttpResponse response) {
+    return answer([this, response = std::move(response)] {
+        connection_->rejectHandshake(response);
+    });
+}
+
+// Frames from the client ---------------------------------------------------------------------
+
+inline void Connection::readFrames(char* data, std::size_t size) {
+    std::unique_ptr<protocol::Engine> engine =
+        engine_ ? std::move(engine_) : loop_->engines().take();
+    engine->setMaxMessageSize(options().maxMessageSize);
+    while (size > 0 && (phase_ == Phase::open || phase_ == Phase::closing)) {
+        std::size_t used = 0;
+        const protocol::EngineEvent event = engine->read(data, size, used);
+        data += used;
+        size -= used;
+        handle(event, *engine);
+    }
+    if (engine->idle() || phase_ > Phase::closing) {
+        loop_->engines().give(std::move(engine));
+    } else {
+        engine_ = std::move(engine);
+    }
+}
+
+inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
+    switch (event) {
+        case protocol::EngineEvent::needMore:
+        case protocol::EngineEvent::pong: break;
+        case protocol::EngineEvent::message:
+            if (phase_ == Phase::open && accepting()) {
+                channel_->handler->onMessage(*this, {engine.payload(), engine.type()});
+            }
+            break;
+        case protocol::EngineEvent::ping:
+            if (phase_ == Phase::open) {
+                answerPing(engine.payload());
+            }
+            break;
+        case protocol::EngineEvent::close:
+            peerClosed(engine.closeCode(), engine.closeReason());
+            break;
+        case protocol::EngineEvent::violation: {
+            const protocol::Violation& violation = engine.violation();
+            if (phase_ == Phase::closing) {
+                closing_->info.error = violation.error;
+                finishClose();
+            } else {
+                beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error,
+                           true);
+                // What follows a broken frame cannot be read, the peer's close frame included.
+                if (phase_ == Phase::closing) {
+                    closing_->peerClosed = true;
+                    flush();
+                }
+            }
+            break;
+        }
+    }
+}
+
+// Only the latest ping need be answered (RFC 6455 section 5.5.3), so a client that pings and does
+// not read has one pong in its queue, or two if the first has left in part.
+inline void Connection::answerPing(std::string_view payload) {
+    if (waitingPong_ && !waitingPong_->unique() && !queue_.started(waitingPong_)) {
+        budget_.release(waitingPong_->size(), 0);
+        waitingPong_->clear();
+        waitingPong_->append(protocol::Opcode::pong, payload);
+        budget_.add(waitingPong_->size(), 0);
+        return;
+    }
+    FramePtr pong = Frame::allocate(2 + protocol::maxControlPayload);
+    pong->append(protocol::Opcode::pong, payload);
+    queueControl(pong);
+    flush();
+    waitingPong_ = queue_.empty() ? nullptr : std::move(pong);
+}
+
+// Sending ------------------------------------------------------------------------------------
+
+inline void Connection::enqueue(FramePtr frame) {
+    if (phase_ != Phase::open) {
+        return;  // counted as undelivered by whoever ended the session
+    }
+    takeBroadcasts(false);
+    if (phase_ != Phase::open) {
+        return;
+    }
+    const std::uint32_t size = frame->size();
+    queue_.push(loop_->queuePool(), {std::move(frame), 0, size, 1});
+}
+
+inline void Connection::takeBroadcasts(bool writeNow) {
+    BroadcastLog& log = channel_->log;
+    if (seen_ == log.end()) {
+        return;
+    }
+    log.seal();
+    if (phase_ == Phase::open && writeNow && queue_.empty() && !blocked_) {
+        writeBroadcasts();
+    }
+    while (seen_ != log.end() && phase_ == Phase::open) {
+        const BroadcastLog::Entry& entry = log[seen_++];
+        if (!entry.skips(id_)) {
+            enqueueBroadcast(entry.run);
+        }
+    }
+    seen_ = log.end();
+}
+
+// The usual case, and the hot one: nothing waits, and the socket takes it all.
+inline void Connection::writeBroadcasts() {
+    BroadcastLog& log = channel_->log;
+    while (seen_ != log.end()) {
+        std::array<WriteBuffer, maxGather> buffers;
+        std::array<const FrameRun*, maxGather> runs;
+        std::size_t count = 0;
+        for (; seen_ != log.end() && count < maxGather; ++seen_) {
+            const BroadcastLog::Entry& entry = log[seen_];
+            if (!entry.skips(id_)) {
+                buffers[count] = {entry.run.data(), entry.run.size()};
+                runs[count++] = &entry.run;
+            }
+        }
+        if (count == 0) {
+            return;
+        }
+        std::error_code error;
+        std::size_t written = writeSome(buffers.data(), count, error);
+        if (error && error != std::errc::operation_would_block) {
+            abort(error);
+            return;
+        }
+        std::size_t i = 0;
+        for (; i < count && written >= runs[i]->size(); ++i) {
+            written -= runs[i]->size();
+            deliveredMessages_ += runs[i]->messages;
+        }
+        if (i == count) {
+            continue;
+        }
+        // `abort` and `beginClose` may run hooks, but none that changes the log.
+        waitForSocket();
+        queueRest(*runs[i], static_cast<std::uint32_t>(written));
+        while (++i < count && phase_ == Phase::open) {
+            enqueueBroadcast(*runs[i]);
+        }
+        return;
+    }
+}
+
+// A frame that has left in part must be finished whatever the limits say; those behind it are new.
+inline void Connection::queueRest(const FrameRun& run, std::uint32_t written) {
+    FrameRun rest = run;
+    while (written > 0) {
+        const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
+        if (size > written) {
+            FrameRun started = rest;
+            started.end = rest.begin + size;
+            started.messages = 1;
+            budget_.add(size - written, 1);
+            queue_.pushRest(loop_->queuePool(), std::move(started), written);
+            written = 0;
+        } else {
+            ++deliveredMessages_;
+            written -= size;
+        }
+        rest.begin += size;
+        --rest.messages;
+    }
+    if (rest.messages > 0) {
+        enqueueBroadcast(rest);
+    }
+}
+
+inline void Connection::enqueueBroadcast(const FrameRun& run) {
+    const SendBudget::Outcome outcome =
+        budget_.reserve(run.size(), run.messages, options().queueLimits(), true);
+    if (outcome == SendBudget::Outcome::accepted) {
+        queue_.push(loop_->queuePool(), run);
+        return;
+    }
+    if (run.messages == 1) {
+        overflow(run, outcome);
+        return;
+    }
+    // Not all of it has room: as much as has, frame by frame.
+    FrameRun one = run;
+    one.messages = 1;
+    for (std::uint32_t left = run.messages; left > 0 && phase_ == Phase::open; --left) {
+        one.end = one.begin + static_cast<std::uint32_t>(protocol::frameSize(one.data()));
+        enqueueBroadcast(one);
+        one.begin = one.end;
+    }
+}
+
+inline void Connection::overflow(const FrameRun& run, SendBudget::Outcome outcome) {
+    channel_->handler->onDropped(*this, run.size());
+    if (options().whenQueueFull == OverflowPolicy::close) {
+        const Errc error = outcome == SendBudget::Outcome::messagesFull ? Errc::queueMessagesFull
+                                                                        : Errc::queueBytesFull;
+        beginClose(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, error, true);
+    }
+}
+
+inline void Connection::queueControl(FramePtr frame) {
+    const std::uint32_t size = frame->size();
+    budget_.add(size, 0);
+    queue_.push(loop_->queuePool(), {std::move(frame), 0, size, 0});
+}
+
+inline void Connection::sendRaw(std::string_view bytes) {
+    queueControl(Frame::raw(bytes));
+    flush();
+}
+
+inline void Connection::flush() {
+    while (!queue_.empty() && !blocked_ && phase_ != Phase::ended) {
+        std::array<WriteBuffer, maxGather> buffers;
+        const std::size_t count = queue_.gather(buffers.data(), buffers.size());
+        std::size_t wanted = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            wanted += buffers[i].size;
+        }
+        std::error_code error;
+        const std::size_t bytes = writeSome(buffers.data(), count, error);
+        if (error && error != std::errc::operation_would_block) {
+            abort(error);
+            return;
+        }
+        const Written written = queue_.consume(loop_->queuePool(), bytes);
+        budget_.release(written.bytes, written.messages);
+        deliveredMessages_ += written.messages;
+        if (bytes < wanted) {
+            waitForSocket();
+        }
+    }
+    if (!queue_.empty()) {
+        return;
+    }
+    if (endAfterFlush_) {
+        linger();
+    } else if (phase_ == Phase::closing && closing_->peerClosed) {
+        finishClose();
+    }
+}
+
+// Closing, RFC 6455 section 7 ------------------------------------------------------------------
+
+inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by) {
+    const std::string_view payload(closeFrame.data() + 2, closeFrame.size() - 2);
+    const auto byteAt = [payload](std::size_t i) {
+        return static_cast<unsigned>(static_cast<unsigned char>(payload[i]));
+    };
+    const auto code = static_cast<CloseCode>(byteAt(0) << 8 | byteAt(1));
+    const bool tooSlow = by == ClosedBy::hub && code == CloseCode::tryAgainLater;
+    beginClose(code, payload.substr(2), by, tooSlow ? Errc::queueBytesFull : std::error_code(),
+               tooSlow);
+}
+
+inline void Connection::beginClose(CloseCode code, std::string_view reason, ClosedBy by,
+                                   std::error_code error, bool dropQueueFirst) {
+    if (phase_ != Phase::open) {
+        return;
+    }
+    if (!dropQueueFirst) {
+        takeBroadcasts(false);
+        if (phase_ != Phase::open) {
+            return;
+        }
+    }
+    phase_ = Phase::closing;
+    budget_.close();
+    reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
+    closing_ = std::make_unique<ClosingState>();
+    closing_->info.code = code;
+    closing_->info.reason = reason;
+    closing_->info.by = by;
+    closing_->info.error = error;
+    if (dropQueueFirst) {
+        dropQueue();
+    }
+    std::string payload;
+    if (code != CloseCode::noStatus) {
+        const auto number = static_cast<std::uint16_t>(code);
+        payload = {static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
+        payload += reason;
+    }
+    queueControl(Frame::make(protocol::Opcode::close, payload));
+    loop_->armTimer(*this, options().closeTimeout);
+    flush();
+}
+
+inline void Connection::peerClosed(CloseCode code, std::string_view reason) {
+    if (phase_ == Phase::closing) {
+        closing_->info.clean = true;
+        closing_->peerClosed = true;
+        flush();
+        return;
+    }
+    // The peer reads no more messages now, so what waits is not sent before the answer.
+    beginClose(code, code == CloseCode::noStatus ? std::string_view() : reason, ClosedBy::peer, {},
+               true);
+    if (phase_ == Phase::closing) {
+        closing_->info.clean = true;
+        closing_->peerClosed = true;
+        flush();
+    }
+}
+
+inline void Connection::dropQueue() {
+    const Written dropped = queue_.dropUnstarted(loop_->queuePool());
+    budget_.release(dropped.bytes, dropped.messages);
+    closing_->info.undeliveredBytes += dropped.bytes;
+    closing_->info.undeliveredMessages += dropped.messages;
+}
+
+// Both sides have said good-bye, or the peer cannot be understood any more.
+inline void Connection::finishClose() {
+    reportClose();
+    linger();
+}
+
+inline void Connection::reportClose() {
+    budget_.close();
+    phase_ = Phase::lingering;
+    loop_->connectionLeft(*this);
+    CloseInfo info = closing_ ? std::move(closing_->info) : CloseInfo();
+    closing_.reset();
+    info.deliveredMessages = deliveredMessages_;
+    info.undeliveredMessages += budget_.messages();
+    info.undeliveredBytes += budget_.bytes();
+    channel_->handler->onClose(*this, info);
+    attachment_.reset();
+}
+
+// To close a socket that holds unread bytes would reset the connection, and the client might lose
+// our last words; so end our direction and read on for a moment.
+inline void Connection::linger() {
+    endAfterFlush_ = false;
+    phase_ = Phase::lingering;
+    shutdownSend();
+    loop_->armTimer(*this, lingerTime);
+}
+
+inline void Connection::receiveEnd(std::error_code error) {
+    if (phase_ == Phase::lingering && !endAfterFlush_) {
+        end();
+    } else if (phase_ != Phase::ended) {
+        abort(error ? error : make_error_code(Errc::connectionLost));
+    }
+}
+
+inline void Connection::abort(std::error_code error) {
+    if (phase_ == Phase::open || phase_ == Phase::closing) {
+        if (!closing_) {
+            closing_ = std::make_unique<ClosingState>();
+        }
+        if (!closing_->info.error) {
+            closing_->info.error = error;
+        }
+        reportClose();
+    }
+    end();
+}
+
+inline void Connection::expired() {
+    switch (phase_) {
+        case Phase::handshake:
+            rejectHandshake({408, "the handshake took too long\n"});
+            break;
+        case Phase::deciding:
+            rejectHandshake({503, "the handshake could not be decided in time\n"});
+            break;
+        case Phase::closing: abort(Errc::closeTimeout); break;
+        case Phase::open: break;
+        case Phase::lingering:
+        case Phase::ended: end(); break;
+    }
+}
+
+inline void Connection::end() noexcept {
+    if (phase_ == Phase::ended) {
+        return;
+    }
+    if (handshake_ && handshake_->pending) {
+        handshake_->pending->abandon();
+    }
+    phase_ = Phase::ended;
+    handshake_.reset();
+    waitingPong_ = nullptr;
+    loop_->disarmTimer(*this);
+    closeSocket();
+    loop_->connectionEnded(*this);
+}
+
+}  // namespace pushhub

@@ -1,0 +1,383 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pushhub/transport/connection.hpp>
+
+namespace pushhub {
+
+/// An event loop without its operating system: the inbox that any thread writes to, batches,
+/// broadcasts and time-outs. A transport derives from it and supplies the wake-up and the ticks.
+///
+/// Unless it says otherwise, a function belongs to the loop's thread.
+class EventLoop : public LoopContext {
+public:
+    /// Time for which a broadcast may keep other work of the loop waiting.
+    static constexpr std::chrono::milliseconds slice{5};
+
+    explicit EventLoop(const Options& listenerOptions) : listenerOptions_(listenerOptions) {}
+
+    // Any thread ---------------------------------------------------------------------------
+
+    using LoopContext::submit;
+    bool submit(Command* commands, std::size_t count) override {
+        bool first = false;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (ended_) {
+                return false;
+            }
+            for (std::size_t i = 0; i < count; ++i) {
+                inbox_.push_back(std::move(commands[i]));
+            }
+            first = !std::exchange(scheduled_, true);
+            wakers_ += first ? 1 : 0;
+        }
+        if (first) {
+            wake();
+            --wakers_;
+        }
+        return true;
+    }
+
+    /// Queues a function.
+    template <class Function>
+    bool call(Function function) {
+        Command command;
+        command.function = std::make_unique<std::function<void()>>(std::move(function));
+        return submit(std::move(command));
+    }
+
+    /// Number of connections, in whatever state.
+    std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
+
+    // The loop's thread --------------------------------------------------------------------
+
+    const Options& listenerOptions() const noexcept override { return listenerOptions_; }
+
+    /// Does all the work that waits, then as much of the broadcasts as fits into a slice.
+    void drain() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            batch_.swap(inbox_);
+            scheduled_ = false;
+        }
+        for (Command& command : batch_) {
+            execute(command);
+        }
+        batch_.clear();
+        if (batch_.capacity() > maxSpareCommands) {
+            batch_.shrink_to_fit();
+        }
+        for (const detail::RefPtr<Connection>& connection : touched_) {
+            connection->touched = false;
+            connection->flush();
+        }
+        touched_.clear();
+        broadcast();
+    }
+
+    /// Adds a handler: from now on handshakes are offered to it.
+    void attach(TransportHandler& handler) {
+        channels_.push_back(detail::makeRef<HostedChannel>(handler, handler.options()));
+    }
+
+    /// Removes a handler, which has no sessions any more.
+    void detach(const TransportHandler& handler) {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {
+            if (channels_[i]->handler == &handler) {
+                channels_[i]->handler = nullptr;
+                channels_.erase(channels_.begin() + static_cast<std::ptrdiff_t>(i));
+                return;
+            }
+        }
+    }
+
+    /// Closes all sessions of a handler with 1001 and refuses its pending handshakes; calls
+    /// `done` when the last session has ended.
+    void closeAll(const TransportHandler& handler, std::function<void()> done) {
+        HostedChannel* channel = find(&handler);
+        if (!channel) {
+            done();
+            return;
+        }
+        for (const auto& connection : connectionsOf(others_)) {
+            if (connection->channel() == channel && connection->pendingHandshake()) {
+                connection->pendingHandshake()->reject({503, "the service is stopping\n"});
+            }
+        }
+        for (const auto& connection : connectionsOf(channel->sessions)) {
+            connection->beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {},
+                                   false);
+        }
+        channel->whenEmpty = std::move(done);
+        notifyIfEmpty(*channel);
+    }
+
+    /// Ends all sessions of a handler at once.
+    void cutAll(const TransportHandler& handler) {
+        if (HostedChannel* channel = find(&handler)) {
+            for (const auto& connection : connectionsOf(channel->sessions)) {
+                connection->abort(Errc::deadlineReached);
+            }
+        }
+    }
+
+    void routeHandshake(Connection& connection, HttpRequest request) override {
+        if (!protocol::isUpgradeRequest(request)) {
+            connection.rejectHandshake(answerHttp(request), request.method() == "HEAD");
+            return;
+        }
+        const protocol::UpgradeCheck check = protocol::checkUpgrade(request);
+        if (check.status != 101) {
+            HttpResponse response{check.status, std::string(check.reason) + "\n"};
+            if (check.status == 405) {
+                response.headers = {{"Allow", "GET"}};
+            } else if (check.status == 426) {
+                response.headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
+            }
+            connection.rejectHandshake(response);
+            return;
+        }
+        const auto handshake = detail::makeRef<PendingHandshake>(
+            detail::RefPtr<Connection>(&connection), std::move(request));
+        connection.setPendingHandshake(handshake);
+        for (const auto& channel : channels_) {
+            connection.setChannel(channel);
+            if (channel->handler->onHandshake(*handshake)) {
+                return;
+            }
+        }
+        connection.setChannel(nullptr);
+        handshake->reject({404, "no such endpoint\n"});
+    }
+
+    void connectionOpened(Connection& connection) override {
+        others_.remove(connection);
+        hosted(connection).sessions.pushBack(connection);
+    }
+
+    void connectionLeft(Connection& connection) noexcept override {
+        HostedChannel& channel = hosted(connection);
+        if (channel.cursor == &connection) {
+            channel.cursor = List::next(connection);
+        }
+        channel.sessions.remove(connection);
+        others_.pushBack(connection);
+        emptied_ = emptied_ || channel.sessions.empty();
+    }
+
+    void connectionEnded(Connection& connection) noexcept override {
+        others_.remove(connection);
+        --load_;
+        connection.release();  // taken by `add`
+    }
+
+protected:
+    /// Arranges one call of `drain` on the loop. Any thread.
+    virtual void wake() = 0;
+
+    virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
+
+    /// A connection is on its way here, see `add`. Any thread.
+    void countConnection() noexcept { ++load_; }
+
+    /// Starts with a new connection. The caller holds a reference while it works with it.
+    void add(Connection& connection) {
+        connection.retain();
+        others_.pushBack(connection);
+        connection.begin();
+    }
+
+    /// One tick has passed. True while a timer is armed.
+    bool tickTimers() {
+        timers_.tick([](TimerNode& node) {
+            const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
+            connection->expired();
+        });
+        notifyEmptied();
+        return timers_.armed() > 0;
+    }
+
+    /// To be called after events of connections that did not come out of `drain`.
+    void notifyEmptied() {
+        if (!std::exchange(emptied_, false)) {
+            return;
+        }
+        for (std::size_t i = 0; i < channels_.size(); ++i) {
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            notifyIfEmpty(*channel);
+        }
+    }
+
+    /// Ends every connection and takes no more work. Sends that come later are refused; afterwards
+    /// no other thread is inside `wake`.
+    void shutdown() {
+        for (const auto& connection : connectionsOf(others_)) {
+            connection->abort(Errc::notRunning);
+        }
+        std::vector<Command> left;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            ended_ = true;
+            left.swap(inbox_);
+        }
+        while (wakers_ != 0) {
+            std::this_thread::yield();
+        }
+    }
+
+private:
+    using List = detail::IntrusiveList<Connection, &Connection::links>;
+    static constexpr std::size_t maxSpareCommands = 8 * 1024;
+
+    struct HostedChannel final : Channel {
+        using Channel::Channel;
+        List sessions;
+        Connection* cursor = nullptr;     // next to take the broadcasts of this round
+        std::uint64_t roundEnd = 0;       // every session before the cursor has come this far
+        bool inRound = false;
+        std::function<void()> whenEmpty;  // set while the hub stops
+    };
+
+    static HostedChannel& hosted(const Connection& connection) noexcept {
+        return static_cast<HostedChannel&>(*connection.channel());
+    }
+
+    HostedChannel* find(const TransportHandler* handler) const noexcept {
+        for (const auto& channel : channels_) {
+            if (channel->handler == handler) {
+                return channel.get();
+            }
+        }
+        return nullptr;
+    }
+
+    static std::vector<detail::RefPtr<Connection>> connectionsOf(const List& list) {
+        std::vector<detail::RefPtr<Connection>> connections;
+        connections.reserve(list.size());
+        for (Connection* connection = list.front(); connection;
+             connection = List::next(*connection)) {
+            connections.emplace_back(connection);
+        }
+        return connections;
+    }
+
+    void execute(Command& command) {
+        switch (command.kind) {
+            case Command::Kind::send: {
+                Connection& connection = *command.connection;
+                connection.enqueue(std::move(command.frame));
+                if (!std::exchange(connection.touched, true)) {
+                    touched_.push_back(std::move(command.connection));
+                }
+                break;
+            }
+            case Command::Kind::sendAll:
+                if (HostedChannel* channel = find(command.handler)) {
+                    channel->log.append(std::move(command.frame), std::move(command.except));
+                }
+                break;
+            case Command::Kind::close:
+                command.connection->beginClose(*command.frame, command.closedBy);
+                break;
+            case Command::Kind::call: (*command.function)(); break;
+        }
+    }
+
+    // Brings the broadcasts to the sessions, round by round, until all are up to date or the
+    // slice is used up; then the rest waits behind whatever else the loop has to do.
+    void broadcast() {
+        const auto end = now() + slice;
+        for (std::size_t i = 0; i < channels_.size(); ++i) {
+            const detail::RefPtr<HostedChannel> channel =
+                channels_[(i + firstChannel_) % channels_.size()];
+            if (!broadcast(*channel, end)) {
+                firstChannel_ = (firstChannel_ + i + 1) % channels_.size();
+                drainAgain();
+                break;
+            }
+        }
+        notifyEmptied();
+    }
+
+    // False if the slice is used up.
+    bool broadcast(HostedChannel& channel, std::chrono::steady_clock::time_point end) {
+        constexpr unsigned sessionsPerLook = 16;  // a look at the clock costs as much as a branch miss
+        unsigned sessions = 0;
+        while (channel.inRound || channel.roundEnd != channel.log.end()) {
+            if (!std::exchange(channel.inRound, true)) {
+                channel.roundEnd = channel.log.end();
+                channel.cursor = channel.sessions.front();
+            }
+            while (channel.cursor) {
+                const detail::RefPtr<Connection> connection(channel.cursor);
+                channel.cursor = List::next(*connection);
+                connection->takeBroadcasts(true);
+                if (++sessions % sessionsPerLook == 0 && now() >= end) {
+                    return false;
+                }
+            }
+            channel.inRound = false;
+            channel.log.trim(channel.roundEnd);
+        }
+        return true;
+    }
+
+    void drainAgain() {
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (ended_ || std::exchange(scheduled_, true)) {
+                return;
+            }
+        }
+        wake();
+    }
+
+    HttpResponse answerHttp(const HttpRequest& request) {
+        if (request.method() != "GET" && request.method() != "HEAD") {
+            return {405, "only GET and HEAD are answered here\n", HttpResponse().contentType,
+                    {{"Allow", "GET, HEAD"}}};
+        }
+        for (const auto& channel : channels_) {
+            if (std::optional<HttpResponse> response = channel->handler->onHttp(request)) {
+                return std::move(*response);
+            }
+        }
+        return {404, "not found\n"};
+    }
+
+    static void notifyIfEmpty(HostedChannel& channel) {
+        if (channel.whenEmpty && channel.sessions.empty()) {
+            std::exchange(channel.whenEmpty, nullptr)();
+        }
+    }
+
+    const Options listenerOptions_;
+
+    std::mutex mutex_;
+    std::vector<Command> inbox_;  // guarded by mutex_, like the next two
+    bool scheduled_ = false;      // `drain` will come
+    bool ended_ = false;
+    std::atomic<unsigned> wakers_{0};
+    std::atomic<std::size_t> load_{0};
+
+    std::vector<Command> batch_;
+    std::vector<detail::RefPtr<Connection>> touched_;
+    std::vector<detail::RefPtr<HostedChannel>> channels_;
+    std::size_t firstChannel_ = 0;
+    List others_;  // connections that are no sessions, yet or any more
+    bool emptied_ = false;
+};
+
+}  // namespace pushhub

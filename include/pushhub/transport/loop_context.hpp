@@ -1,0 +1,125 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <pushhub/detail/ref_ptr.hpp>
+#include <pushhub/frame.hpp>
+#include <pushhub/fwd.hpp>
+#include <pushhub/options.hpp>
+#include <pushhub/protocol/engine.hpp>
+#include <pushhub/transport/broadcast_log.hpp>
+#include <pushhub/transport/send_queue.hpp>
+#include <pushhub/transport/timer_wheel.hpp>
+
+namespace pushhub {
+
+/// One hub's share of one event loop. It outlives the hub as long as a session refers to it.
+class Channel : public detail::RefCounted<Channel> {
+public:
+    Channel(TransportHandler& owner, const Options& hubOptions)
+        : handler(&owner), options(hubOptions) {}
+    virtual ~Channel() = default;
+
+    TransportHandler* handler;
+    const Options options;
+    BroadcastLog log;
+};
+
+/// Work that any thread hands to an event loop, done there in order.
+struct Command {
+    enum class Kind : std::uint8_t { send, sendAll, close, call };
+
+    Kind kind = Kind::call;
+    ClosedBy closedBy = ClosedBy::host;        // close
+    detail::RefPtr<Connection> connection;     // send, close
+    FramePtr frame;                            // send, sendAll, close (the close frame)
+    TransportHandler* handler = nullptr;       // sendAll
+    detail::RefPtr<ExceptList> except;         // sendAll
+    std::unique_ptr<std::function<void()>> function;  // call
+
+    ~Command();
+    Command();
+    Command(Command&&) noexcept;
+    Command& operator=(Command&&) noexcept;
+};
+
+/// Engines that no connection needs at the moment. Not thread-safe.
+class EnginePool {
+public:
+    std::unique_ptr<protocol::Engine> take() {
+        if (spare_.empty()) {
+            return std::make_unique<protocol::Engine>();
+        }
+        auto engine = std::move(spare_.back());
+        spare_.pop_back();
+        return engine;
+    }
+
+    void give(std::unique_ptr<protocol::Engine> engine) {
+        if (spare_.size() < maxSpare) {
+            engine->reset();
+            spare_.push_back(std::move(engine));
+        }
+    }
+
+private:
+    static constexpr std::size_t maxSpare = 16;
+    std::vector<std::unique_ptr<protocol::Engine>> spare_;
+};
+
+/// What a connection needs of the event loop it lives on.
+class LoopContext : public detail::RefCounted<LoopContext> {
+public:
+    /// Length of a tick of `timers`.
+    static constexpr std::chrono::milliseconds tick{50};
+
+    static std::uint32_t ticks(std::chrono::milliseconds time) noexcept {
+        return static_cast<std::uint32_t>((time + tick - std::chrono::milliseconds(1)) / tick);
+    }
+
+    /// Queues work, in order; false if the loop has ended, and then nothing is kept. Any thread.
+    virtual bool submit(Command* commands, std::size_t count) = 0;
+    bool submit(Command command);
+
+    /// True on the thread that runs the loop, while it does.
+    virtual bool onLoop() const noexcept = 0;
+
+    // The rest belongs to the loop's thread.
+
+    virtual const Options& listenerOptions() const noexcept = 0;
+
+    /// Finds the handler whose handshake or page this is.
+    virtual void routeHandshake(Connection& connection, HttpRequest request) = 0;
+
+    virtual void connectionOpened(Connection& connection) = 0;
+    virtual void connectionLeft(Connection& connection) noexcept = 0;   // its channel
+    virtual void connectionEnded(Connection& connection) noexcept = 0;  // the loop
+
+    void armTimer(TimerNode& node, std::chrono::milliseconds time) {
+        timers_.arm(node, ticks(time));
+        timersArmed();
+    }
+    void disarmTimer(TimerNode& node) noexcept { timers_.disarm(node); }
+
+    SendQueue::Pool& queuePool() noexcept { return queuePool_; }
+    EnginePool& engines() noexcept { return engines_; }
+
+    virtual ~LoopContext() = default;
+
+protected:
+    /// Makes sure that ticks come while a timer is armed.
+    virtual void timersArmed() = 0;
+
+    SendQueue::Pool queuePool_;
+    EnginePool engines_;
+    TimerWheel timers_;
+};
+
+}  // namespace pushhub

@@ -1,0 +1,452 @@
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <pushhub/detail/latch.hpp>
+#include <pushhub/transport/event_loop.hpp>
+#include <pushhub/transport/transport.hpp>
+
+namespace pushhub {
+
+class LoopbackTransport;
+
+namespace detail {
+
+// Both directions of a connection in memory.
+struct LoopbackPipe {
+    std::string toServer;
+    std::string toClient;
+    std::size_t window = 64 * 1024;  // bytes the client has room for and has not read
+    bool reading = true;             // the client reads what arrives
+    bool clientEnded = false;        // no more bytes to the server
+    bool clientGone = false;         // and none are taken from it either
+    bool serverEnded = false;
+    bool serverGone = false;
+};
+
+class LoopbackConnection final : public Connection {
+public:
+    LoopbackConnection(RefPtr<LoopContext> loop, SessionId id, std::shared_ptr<LoopbackPipe> pipe)
+        : Connection(std::move(loop), id), pipe_(std::move(pipe)) {}
+
+    std::string remoteAddress() const override {
+        return "loopback:" + std::to_string(id().value());
+    }
+
+    /// Does what the socket of another transport would report. True if there was something.
+    bool step() {
+        if (wantsWritable_ && (room() > 0 || pipe_->clientGone)) {
+            wantsWritable_ = false;
+            writable();
+            return true;
+        }
+        if (pipe_->serverGone) {
+            return false;
+        }
+        if (!pipe_->toServer.empty()) {
+            std::string bytes = std::exchange(pipe_->toServer, {});
+            receive(bytes.data(), bytes.size());
+            return true;
+        }
+        if (pipe_->clientEnded && !std::exchange(endReported_, true)) {
+            receiveEnd({});
+            return true;
+        }
+        return false;
+    }
+
+    bool gone() const noexcept { return pipe_->serverGone; }
+
+private:
+    std::size_t room() const noexcept {
+        return pipe_->window - std::min(pipe_->window, pipe_->toClient.size());
+    }
+
+    std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
+                          std::error_code& error) noexcept override {
+        if (pipe_->clientGone) {
+            error = std::make_error_code(std::errc::broken_pipe);
+            return 0;
+        }
+        std::size_t written = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t size = std::min(buffers[i].size, room());
+            pipe_->toClient.append(buffers[i].data, size);
+            written += size;
+        }
+        if (written == 0) {
+            error = std::make_error_code(std::errc::operation_would_block);
+        }
+        return written;
+    }
+
+    void waitWritable() override { wantsWritable_ = true; }
+    void shutdownSend() noexcept override { pipe_->serverEnded = true; }
+    void closeSocket() noexcept override { pipe_->serverEnded = pipe_->serverGone = true; }
+
+    const std::shared_ptr<LoopbackPipe> pipe_;
+    bool wantsWritable_ = false;
+    bool endReported_ = false;
+};
+
+class LoopbackLoop final : public EventLoop {
+public:
+    using EventLoop::EventLoop;
+
+    bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
+
+    void connect(RefPtr<LoopbackConnection> connection) {
+        countConnection();
+        add(*connection);
+        connections_.push_back(std::move(connection));
+    }
+
+    /// One round of everything that waits. True if there was something.
+    bool step() {
+        runner_ = std::this_thread::get_id();
+        bool worked = woken_.exchange(false);
+        if (worked) {
+            drain();
+        }
+        for (std::size_t i = 0; i < connections_.size(); ++i) {
+            worked = connections_[i]->step() || worked;
+        }
+        connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
+                                          [](const auto& c) { return c->gone(); }),
+                           connections_.end());
+        notifyEmptied();
+        runner_ = std::thread::id();
+        return worked;
+    }
+
+    void advanceOneTick() {
+        runner_ = std::this_thread::get_id();
+        now_ += tick;
+        tickTimers();
+        runner_ = std::thread::id();
+    }
+
+    void finish() { shutdown(); }
+
+private:
+    void wake() override { woken_ = true; }
+    void timersArmed() override {}
+    std::chrono::steady_clock::time_point now() const noexcept override { return now_; }
+
+    std::vector<RefPtr<LoopbackConnection>> connections_;
+    std::chrono::steady_clock::time_point now_{};
+    std::atomic<bool> woken_{false};
+    std::atomic<std::thread::id> runner_{};
+};
+
+}  // namespace detail
+
+/// A client of a `LoopbackTransport`, as a browser would be one: it answers pings and close frames
+/// by itself. What it sends reaches the hub, and what the hub sends reaches it, with
+/// `LoopbackTransport::poll`.
+class LoopbackClient {
+public:
+    struct Received {
+        MessageType type;
+        std::string data;
+    };
+
+    /// HTTP status of the answer to the handshake; 0 while there is none.
+    int status() const noexcept { return status_; }
+    bool connected() const noexcept { return status_ == 101 && !closeCode_ && !pipe_->serverEnded; }
+
+    /// Head of the HTTP answer, and its body if it was not 101.
+    const std::string& response() const noexcept { return response_; }
+
+    /// Takes the messages that have arrived.
+    std::vector<Received> take() { return std::exchange(messages_, {}); }
+
+    /// The same as plain strings.
+    std::vector<std::string> takeTexts() {
+        std::vector<std::string> texts;
+        for (Received& message : take()) {
+            texts.push_back(std::move(message.data));
+        }
+        return texts;
+    }
+
+    /// Code and reason of the hub's close frame, if it has sent one.
+    std::optional<CloseCode> closeCode() const noexcept { return closeCode_; }
+    const std::string& closeReason() const noexcept { return closeReason_; }
+    std::size_t pongs() const noexcept { return pongs_; }
+
+    void send(std::string_view text) { sendFrame(protocol::Opcode::text, text); }
+    void sendBinary(std::string_view bytes) { sendFrame(protocol::Opcode::binary, bytes); }
+    void ping(std::string_view payload = {}) { sendFrame(protocol::Opcode::ping, payload); }
+    void close(CloseCode code = CloseCode::normal, std::string_view reason = {}) {
+        const auto number = static_cast<std::uint16_t>(code);
+        std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
+        sendFrame(protocol::Opcode::close, payload.append(reason));
+        closeSent_ = true;
+    }
+
+    /// Bytes as they are, for tests of what a client must not send.
+    void sendBytes(std::string_view bytes) { pipe_->toServer.append(bytes); }
+
+    /// Masks and sends one frame.
+    void sendFrame(protocol::Opcode opcode, std::string_view payload, bool final = true) {
+        char header[14];
+        std::size_t size = protocol::writeFrameHeader(header, opcode, payload.size());
+        if (!final) {
+            header[0] = static_cast<char>(header[0] & 0x7F);
+        }
+        header[1] = static_cast<char>(header[1] | 0x80);
+        constexpr char mask[4] = {0x12, 0x34, 0x56, 0x78};
+        std::copy(mask, mask + 4, header + size);
+        pipe_->toServer.append(header, size + 4);
+        for (std::size_t i = 0; i < payload.size(); ++i) {
+            pipe_->toServer.push_back(static_cast<char>(payload[i] ^ mask[i % 4]));
+        }
+    }
+
+    /// Stops or resumes reading: a client that is too slow, with room for `window` unread bytes.
+    void setReading(bool reading, std::size_t window = 64 * 1024) {
+        pipe_->reading = reading;
+        pipe_->window = window;
+    }
+
+    /// Vanishes without a word.
+    void drop() { pipe_->clientEnded = pipe_->clientGone = true; }
+
+private:
+    friend class LoopbackTransport;
+
+    explicit LoopbackClient(std::shared_ptr<detail::LoopbackPipe> pipe) : pipe_(std::move(pipe)) {}
+
+    // Reads what has arrived; true if there was something.
+    bool step() {
+        if (!pipe_->reading || pipe_->clientGone) {
+            return false;
+        }
+        const bool worked = !pipe_->toClient.empty();
+        unread_ += std::exchange(pipe_->toClient, {});
+        if (status_ == 0) {
+            readResponse();
+        }
+        while (status_ == 101 && readFrame()) {
+        }
+        if (pipe_->serverEnded && !pipe_->clientEnded) {
+            pipe_->clientEnded = true;
+            return true;
+        }
+        return worked;
+    }
+
+    void readResponse() {
+        const std::size_t end = unread_.find("\r\n\r\n");
+        if (end == std::string::npos) {
+            return;
+        }
+        status_ = (unread_[9] - '0') * 100 + (unread_[10] - '0') * 10 + (unread_[11] - '0');
+        response_ = status_ == 101 ? unread_.substr(0, end + 4) : unread_;
+        unread_.erase(0, response_.size());
+    }
+
+    bool readFrame() {
+        if (unread_.size() < 2) {
+            return false;
+        }
+        const auto code = static_cast<unsigned char>(unread_[1]);
+        const std::size_t header = code < 126 ? 2 : code == 126 ? 4 : 10;
+        if (unread_.size() < header || unread_.size() < protocol::frameSize(unread_.data())) {
+            return false;
+        }
+        const std::size_t size = protocol::frameSize(unread_.data());
+        const auto opcode = static_cast<protocol::Opcode>(unread_[0] & 0x0F);
+        std::string payload = unread_.substr(header, size - header);
+        unread_.erase(0, size);
+        switch (opcode) {
+            case protocol::Opcode::ping: sendFrame(protocol::Opcode::pong, payload); break;
+            case protocol::Opcode::pong: ++pongs_; break;
+            case protocol::Opcode::close: readClose(payload); break;
+            default:
+                messages_.push_back({static_cast<MessageType>(opcode), std::move(payload)});
+        }
+        return true;
+    }
+
+    void readClose(const std::string& payload) {
+        closeCode_ = CloseCode::noStatus;
+        if (payload.size() >= 2) {
+            const auto byteAt = [&](std::size_t i) {
+                return static_cast<unsigned>(static_cast<unsigned char>(payload[i]));
+            };
+            closeCode_ = static_cast<CloseCode>(byteAt(0) << 8 | byteAt(1));
+            closeReason_ = payload.substr(2);
+        }
+        if (!std::exchange(closeSent_, true)) {
+            sendFrame(protocol::Opcode::close, payload);
+        }
+    }
+
+    const std::shared_ptr<detail::LoopbackPipe> pipe_;
+    std::string unread_;
+    std::string response_;
+    std::vector<Received> messages_;
+    std::optional<CloseCode> closeCode_;
+    std::string closeReason_;
+    int status_ = 0;
+    std::size_t pongs_ = 0;
+    bool closeSent_ = false;
+};
+
+/// A Transport in memory, for unit tests of the code that uses a hub: no sockets, no threads, and
+/// a clock that the test moves. Nothing happens except in `poll`, `advance` and `stop`, and hooks
+/// run on the thread that calls those. Meets the requirements in transport.hpp.
+class LoopbackTransport {
+public:
+    explicit LoopbackTransport(const Options& options)
+        : options_(options), port_(options.port) {}
+
+    // What a Transport must have -------------------------------------------------------------
+
+    void start(TransportHandler& handler) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (!loop()) {
+            setLoop(detail::makeRef<detail::LoopbackLoop>(options_));
+        }
+        ++handlers_;
+        loop()->attach(handler);
+    }
+
+    void stop(TransportHandler& handler, std::chrono::milliseconds deadline) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto latch = std::make_shared<detail::Latch>(1);
+        const auto current = loop();
+        current->call([current, &handler, latch] {
+            current->closeAll(handler, [latch] { latch->countDown(); });
+        });
+        pollLocked();
+        for (auto left = deadline; left > LoopContext::tick && !latch->done();
+             left -= LoopContext::tick) {
+            current->advanceOneTick();
+            pollLocked();
+        }
+        current->call([current, &handler] {
+            current->cutAll(handler);
+            current->detach(handler);
+        });
+        pollLocked();
+        if (--handlers_ == 0) {
+            current->call([current] { current->finish(); });
+            pollLocked();
+            setLoop(nullptr);
+            clients_.clear();
+        }
+    }
+
+    void sendAll(TransportHandler& handler, const FramePtr& frame,
+                 const detail::RefPtr<ExceptList>& except) {
+        if (const auto current = loop()) {
+            Command command;
+            command.kind = Command::Kind::sendAll;
+            command.handler = &handler;
+            command.frame = frame;
+            command.except = except;
+            current->submit(std::move(command));
+        }
+    }
+
+    std::uint16_t port() const noexcept { return port_; }
+
+    bool onLoop() const noexcept {
+        const auto current = loop();
+        return current && current->onLoop();
+    }
+
+    // For tests --------------------------------------------------------------------------------
+
+    /// Connects to `target`, such as "/websocket/0002?token=x"; `headers` are further lines of the
+    /// request, each ended by CR LF. Poll, then see `status`. Only while a hub is started.
+    std::shared_ptr<LoopbackClient> connect(std::string_view target, std::string_view headers = {}) {
+        std::string request = "GET ";
+        request.append(target).append(
+            " HTTP/1.1\r\nHost: loopback\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n");
+        request.append(headers).append("\r\n");
+        auto client = connectRaw();
+        client->sendBytes(request);
+        return client;
+    }
+
+    /// Connects and sends nothing yet.
+    std::shared_ptr<LoopbackClient> connectRaw() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        auto pipe = std::make_shared<detail::LoopbackPipe>();
+        loop()->connect(detail::makeRef<detail::LoopbackConnection>(
+            loop(), SessionId(++nextId_), pipe));
+        clients_.emplace_back(new LoopbackClient(std::move(pipe)));
+        return clients_.back();
+    }
+
+    /// Does all the work that waits, at the hub and at the clients, until nothing is left. In a
+    /// hook it does nothing: that work goes on afterwards anyway.
+    void poll() {
+        if (!onLoop()) {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            pollLocked();
+        }
+    }
+
+    /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
+    void advance(std::chrono::milliseconds time) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        pollLocked();
+        for (; time > std::chrono::milliseconds(0); time -= LoopContext::tick) {
+            if (const auto current = loop()) {
+                current->advanceOneTick();
+            }
+            pollLocked();
+        }
+    }
+
+private:
+    void pollLocked() {
+        const auto current = loop();
+        bool worked = current != nullptr;
+        while (worked) {
+            worked = current->step();
+            for (const auto& client : clients_) {
+                worked = client->step() || worked;
+            }
+        }
+    }
+
+    detail::RefPtr<detail::LoopbackLoop> loop() const {
+        const std::lock_guard<std::mutex> lock(loopMutex_);
+        return loop_;
+    }
+    void setLoop(detail::RefPtr<detail::LoopbackLoop> loop) {
+        const std::lock_guard<std::mutex> lock(loopMutex_);
+        loop_ = std::move(loop);
+    }
+
+    const Options options_;
+    const std::uint16_t port_;
+    std::mutex mutex_;  // start, stop, connect and poll, one at a time
+    mutable std::mutex loopMutex_;
+    detail::RefPtr<detail::LoopbackLoop> loop_;
+    std::vector<std::shared_ptr<LoopbackClient>> clients_;
+    std::size_t handlers_ = 0;
+    std::uint64_t nextId_ = 0;
+};
+
+}  // namespace pushhub

@@ -1,0 +1,224 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include <pushhub/frame.hpp>
+
+namespace pushhub {
+
+/// One piece of a gathered write.
+struct WriteBuffer {
+    const char* data = nullptr;
+    std::size_t size = 0;
+};
+
+/// A run of whole frames inside a shared `Frame`. `messages` says how many data messages it
+/// holds; 0 marks a control frame or the answer to a handshake, which are no messages.
+struct FrameRun {
+    FramePtr frame;
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+    std::uint32_t messages = 0;
+
+    /// Bytes. A control frame that waits may still be replaced by another, of another size.
+    std::uint32_t size() const noexcept { return messages > 0 ? end - begin : frame->size(); }
+    const char* data() const noexcept { return frame->data() + begin; }
+};
+
+/// Bytes and messages that left a queue.
+struct Written {
+    std::uint64_t bytes = 0;
+    std::uint64_t messages = 0;
+};
+
+/// What one session has still to send, in order. It owns memory only while something waits, and
+/// takes it from the loop's pool, so that a queue that fills and empties allocates nothing.
+class SendQueue {
+    struct Chunk {
+        static constexpr std::uint32_t capacity = 10;
+        std::unique_ptr<Chunk> next;
+        std::uint32_t first = 0;
+        std::uint32_t last = 0;
+        FrameRun runs[capacity];
+    };
+
+public:
+    /// Spare chunks of one event loop. Not thread-safe.
+    class Pool {
+    public:
+        ~Pool() {
+            while (spare_) {  // iteratively: a long list must not recurse
+                spare_ = std::move(spare_->next);
+            }
+        }
+
+    private:
+        friend class SendQueue;
+        static constexpr std::size_t maxSpare = 4096;
+
+        std::unique_ptr<Chunk> take() {
+            if (!spare_) {
+                return std::make_unique<Chunk>();
+            }
+            --count_;
+            std::unique_ptr<Chunk> chunk = std::move(spare_);
+            spare_ = std::move(chunk->next);
+            chunk->first = chunk->last = 0;
+            return chunk;
+        }
+
+        void give(std::unique_ptr<Chunk> chunk) noexcept {
+            if (count_ < maxSpare) {
+                ++count_;
+                chunk->next = std::move(spare_);
+                spare_ = std::move(chunk);
+            }
+        }
+
+        std::unique_ptr<Chunk> spare_;
+        std::size_t count_ = 0;
+    };
+
+    SendQueue() = default;
+    SendQueue(const SendQueue&) = delete;
+    SendQueue& operator=(const SendQueue&) = delete;
+    ~SendQueue() {
+        while (head_) {
+            head_ = std::move(head_->next);
+        }
+    }
+
+    bool empty() const noexcept { return head_ == nullptr; }
+
+    /// True if `frame` is the first that waits, and has left in part.
+    bool started(const FramePtr& frame) const noexcept {
+        return partial_ > 0 && head_->runs[head_->first].frame == frame;
+    }
+
+    /// Appends `run`; neighbours in the same shared block become one.
+    void push(Pool& pool, FrameRun run) {
+        if (tail_) {
+            FrameRun& last = tail_->runs[tail_->last - 1];
+            if (last.frame == run.frame && last.end == run.begin && last.messages && run.messages) {
+                last.end = run.end;
+                last.messages += run.messages;
+                return;
+            }
+        }
+        if (!tail_ || tail_->last == Chunk::capacity) {
+            std::unique_ptr<Chunk> chunk = pool.take();
+            Chunk* added = chunk.get();
+            (tail_ ? tail_->next : head_) = std::move(chunk);
+            tail_ = added;
+        }
+        tail_->runs[tail_->last++] = std::move(run);
+    }
+
+    /// Queues what is left of `run` after its first `written` bytes; returns how many of its
+    /// messages had left whole. Only for an empty queue.
+    std::uint32_t pushRest(Pool& pool, FrameRun run, std::uint32_t written) {
+        push(pool, std::move(run));
+        partial_ = written;
+        return skipWrittenFrames(head_->runs[head_->first]);
+    }
+
+    /// Fills up to `count` buffers with what is to be written next; returns how many.
+    std::size_t gather(WriteBuffer* buffers, std::size_t count) const noexcept {
+        std::size_t filled = 0;
+        std::uint32_t skip = partial_;
+        for (const Chunk* chunk = head_.get(); chunk && filled < count; chunk = chunk->next.get()) {
+            for (std::uint32_t i = chunk->first; i < chunk->last && filled < count; ++i) {
+                const FrameRun& run = chunk->runs[i];
+                buffers[filled++] = {run.data() + skip, run.size() - skip};
+                skip = 0;
+            }
+        }
+        return filled;
+    }
+
+    /// Removes `bytes` that were written, and says how many messages left whole with them.
+    Written consume(Pool& pool, std::size_t bytes) noexcept {
+        Written written{bytes, 0};
+        while (head_) {
+            FrameRun& run = head_->runs[head_->first];
+            const std::size_t left = run.size() - partial_;
+            if (bytes < left) {
+                partial_ += static_cast<std::uint32_t>(bytes);
+                written.messages += skipWrittenFrames(run);
+                break;
+            }
+            bytes -= left;
+            written.messages += run.messages;
+            partial_ = 0;
+            popFront(pool);
+        }
+        return written;
+    }
+
+    /// Drops everything but the rest of a frame that left in part; returns what was dropped.
+    Written dropUnstarted(Pool& pool) noexcept {
+        Written dropped;
+        FrameRun started;
+        const std::uint32_t partial = std::exchange(partial_, 0);
+        if (partial > 0) {
+            FrameRun& run = head_->runs[head_->first];
+            started = run;
+            if (run.messages > 0) {
+                started.end = started.begin +
+                              static_cast<std::uint32_t>(protocol::frameSize(run.data()));
+                started.messages = 1;
+            }
+            dropped.bytes -= started.size();
+            dropped.messages -= started.messages;
+        }
+        while (head_) {
+            dropped.bytes += head_->runs[head_->first].size();
+            dropped.messages += head_->runs[head_->first].messages;
+            popFront(pool);
+        }
+        if (partial > 0) {
+            pushRest(pool, std::move(started), partial);
+        }
+        return dropped;
+    }
+
+private:
+    // Moves the start of a run past the frames that have left whole, so that what is dropped or
+    // counted later starts at a frame.
+    std::uint32_t skipWrittenFrames(FrameRun& run) noexcept {
+        std::uint32_t whole = 0;
+        while (run.messages > 0) {
+            const auto size = static_cast<std::uint32_t>(protocol::frameSize(run.data()));
+            if (size > partial_) {
+                break;
+            }
+            run.begin += size;
+            --run.messages;
+            partial_ -= size;
+            ++whole;
+        }
+        return whole;
+    }
+
+    void popFront(Pool& pool) noexcept {
+        head_->runs[head_->first].frame = nullptr;
+        if (++head_->first == head_->last) {
+            std::unique_ptr<Chunk> done = std::move(head_);
+            head_ = std::move(done->next);
+            if (!head_) {
+                tail_ = nullptr;
+            }
+            pool.give(std::move(done));
+        }
+    }
+
+    std::unique_ptr<Chunk> head_;
+    Chunk* tail_ = nullptr;
+    std::uint32_t partial_ = 0;  // bytes of the first run that have left
+};
+
+}  // namespace pushhub

@@ -1,0 +1,113 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include <pushhub/frame.hpp>
+#include <pushhub/fwd.hpp>
+#include <pushhub/options.hpp>
+#include <pushhub/transport/broadcast_log.hpp>
+#include <pushhub/transport/transport_handler.hpp>
+
+namespace pushhub {
+
+/// What a Transport is. It moves WebSocket messages and knows nothing of users: it listens, offers
+/// handshakes to its handlers, reports their events, and sends frames. `T` is a Transport, `t` an
+/// object of it, `h` a `TransportHandler&`.
+///
+/// | expression                  | result          | meaning, and from which thread              |
+/// |-----------------------------|-----------------|---------------------------------------------|
+/// | `T(options)`                |                 | Keeps what it needs of `const Options&`.    |
+/// |                             |                 | Throws std::invalid_argument.               |
+/// | `t.start(h)`                | `void`          | Offers handshakes to `h` from now on; the   |
+/// |                             |                 | first handler opens the listener. Throws    |
+/// |                             |                 | std::system_error. Any thread, in turn.     |
+/// | `t.stop(h, milliseconds)`   | `void`          | Ends the sessions of `h` within that time,  |
+/// |                             |                 | calls nothing of `h` once it has returned.  |
+/// |                             |                 | Any thread for which `onLoop` is false.     |
+/// | `t.sendAll(h, frame, list)` | `void`          | Queues a `const FramePtr&` for the sessions |
+/// |                             |                 | of `h` but those in a                       |
+/// |                             |                 | `const RefPtr<ExceptList>&`, which may be   |
+/// |                             |                 | null. Any thread.                           |
+/// | `t.port()`                  | `std::uint16_t` | Where it listens. Any thread.               |
+/// | `t.onLoop()`                | `bool`          | Is this a thread that is in a hook?         |
+///
+/// The hub may rely on this: of one connection the events never overlap, onClose comes exactly
+/// once per onOpen, and `Connection::send` and `close` work from any thread. The transport may rely
+/// on this: the hub calls it while it holds no lock, a handler's functions return soon and throw
+/// nothing, and `start` and `stop` of one handler alternate.
+///
+/// Connections derive from `Connection`, loops from `EventLoop`: with them a transport has to
+/// supply the socket, the wake-up and the ticks.
+///
+/// Models: `AsioTransport`, `LoopbackTransport`.
+namespace detail {
+
+template <class Void, template <class> class Expression, class T>
+struct IsValid : std::false_type {};
+template <template <class> class Expression, class T>
+struct IsValid<std::void_t<Expression<T>>, Expression, T> : std::true_type {};
+
+template <class T>
+using StartExpression = decltype(std::declval<T&>().start(std::declval<TransportHandler&>()));
+template <class T>
+using StopExpression = decltype(
+    std::declval<T&>().stop(std::declval<TransportHandler&>(), std::chrono::milliseconds()));
+template <class T>
+using SendAllExpression = decltype(
+    std::declval<T&>().sendAll(std::declval<TransportHandler&>(), std::declval<const FramePtr&>(),
+                               std::declval<const RefPtr<ExceptList>&>()));
+template <class T>
+using PortExpression = std::enable_if_t<
+    std::is_convertible_v<decltype(std::declval<const T&>().port()), std::uint16_t>>;
+template <class T>
+using OnLoopExpression =
+    std::enable_if_t<std::is_convertible_v<decltype(std::declval<const T&>().onLoop()), bool>>;
+
+template <template <class> class Expression, class T>
+inline constexpr bool has = IsValid<void, Expression, T>::value;
+
+}  // namespace detail
+
+/// True if `T` meets the requirements above, as far as a compiler can tell.
+template <class T>
+inline constexpr bool isTransport =
+    detail::has<detail::StartExpression, T> && detail::has<detail::StopExpression, T> &&
+    detail::has<detail::SendAllExpression, T> && detail::has<detail::PortExpression, T> &&
+    detail::has<detail::OnLoopExpression, T>;
+
+#if defined(__cpp_concepts) && __cpp_concepts >= 201907L
+/// `isTransport` for constraints.
+template <class T>
+concept TransportConcept = isTransport<T>;
+#endif
+
+namespace detail {
+
+// One readable error for the first thing that is missing, instead of a page from inside the hub.
+template <class T>
+constexpr bool checkTransport() {
+    constexpr bool start = has<StartExpression, T>;
+    constexpr bool stop = has<StopExpression, T>;
+    constexpr bool sendAll = has<SendAllExpression, T>;
+    constexpr bool port = has<PortExpression, T>;
+    constexpr bool onLoop = has<OnLoopExpression, T>;
+    static_assert(start, "pushhub: a Transport needs start(TransportHandler&), see transport.hpp");
+    static_assert(!start || stop,
+                  "pushhub: a Transport needs stop(TransportHandler&, std::chrono::milliseconds), "
+                  "see transport.hpp");
+    static_assert(!start || !stop || sendAll,
+                  "pushhub: a Transport needs sendAll(TransportHandler&, const FramePtr&, const "
+                  "RefPtr<ExceptList>&), see transport.hpp");
+    static_assert(!start || !stop || !sendAll || port,
+                  "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
+    static_assert(!start || !stop || !sendAll || !port || onLoop,
+                  "pushhub: a Transport needs onLoop() const, a bool, see transport.hpp");
+    return start && stop && sendAll && port && onLoop;
+}
+
+}  // namespace detail
+
+}  // namespace pushhub
