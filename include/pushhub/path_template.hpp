@@ -42,9 +42,8 @@ public:
     /// The index of a parameter in `parameters()` and in the values, or `npos`.
     std::size_t indexOf(std::string_view name) const {
         const auto found = std::find(parameters_.begin(), parameters_.end(), name);
-        return found == parameters_.end()
-                   ? npos
-                   : static_cast<std::size_t>(found - parameters_.begin());
+        return found == parameters_.end() ? npos
+                                          : static_cast<std::size_t>(found - parameters_.begin());
     }
 
     /// The pattern as it was given.

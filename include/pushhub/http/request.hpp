@@ -325,7 +325,7 @@ inline HttpParseResult HttpRequest::findHeadEnd(std::string_view bytes, std::siz
         if (lf == 0 || bytes[lf - 1] != '\r') {
             return invalid(400, "a line ends without CR LF");
         }
-        if (lf >= start + 3 && bytes.compare(lf - 3, 2, "\r\n") == 0) {
+        if (lf >= 3 && bytes.compare(lf - 3, 2, "\r\n") == 0) {
             return {HttpParseResult::Status::complete, lf + 1, 0, ""};
         }
         at = lf + 1;

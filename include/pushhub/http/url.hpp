@@ -100,8 +100,7 @@ bool forEachQueryParam(std::string_view rawQuery, F f) {
 
 /// The decoded value of the first parameter with this (decoded) name; nothing if there is none or
 /// if it is not decodable or not UTF-8. A second one of the name is never looked at.
-inline std::optional<std::string> findQueryParam(std::string_view rawQuery,
-                                                 std::string_view name) {
+inline std::optional<std::string> findQueryParam(std::string_view rawQuery, std::string_view name) {
     std::optional<std::string> found;
     detail::anyRawQueryParam(rawQuery, [&](std::string_view rawName, std::string_view rawValue) {
         const bool plain = rawName.find_first_of("%+") == std::string_view::npos;

@@ -18,11 +18,25 @@
 #include "pushhub/protocol/utf8.hpp"
 
 namespace pushhub::json {
+namespace detail {
+
+template <class T, class... Others>
+constexpr bool isOneOf = (std::is_same_v<T, Others> || ...);
+
+/// Characters and bool count as integers for the language: taken for numbers they are mistakes.
+template <class T>
+constexpr bool isInteger = std::is_integral_v<T> &&
+#ifdef __cpp_char8_t
+                           !std::is_same_v<T, char8_t> &&
+#endif
+                           !isOneOf<T, bool, char, wchar_t, char16_t, char32_t>;
+
+}  // namespace detail
 
 /// Milliseconds since 1970-01-01T00:00:00Z, what JavaScript's Date takes. Any thread, no throw.
 inline std::int64_t millisecondsSinceEpoch() noexcept {
-    using namespace std::chrono;
-    return duration_cast<milliseconds>(system_clock::now().time_since_epoch()).count();
+    const auto sinceEpoch = std::chrono::system_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(sinceEpoch).count();
 }
 
 /// One JSON value, serialised when it is made. Everything that becomes a value converts to it:
@@ -39,11 +53,7 @@ public:
     Fragment(T value) : json_(value ? "true" : "false") {}
 
     /// Any integer but the character types. Mind that JavaScript keeps 53 bits of it.
-    template <class T,
-              std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool> &&
-                                   !std::is_same_v<T, char> && !std::is_same_v<T, wchar_t> &&
-                                   !std::is_same_v<T, char16_t> && !std::is_same_v<T, char32_t>,
-                               long> = 0>
+    template <class T, std::enable_if_t<detail::isInteger<T>, long> = 0>
     Fragment(T value) : json_(std::to_string(value)) {}
 
     /// The shortest digits that give the same double again; a float is widened first.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +12,7 @@
 #include <pushhub/config.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/frame.hpp>
+#include <pushhub/protocol/frame_header.hpp>
 #include <pushhub/protocol/utf8.hpp>
 
 #include <websocketpp/processors/hybi13.hpp>
@@ -128,7 +130,9 @@ public:
         return InboundMessage::ptr(&message);
     }
 
-    void releaseMemory() { data_ = InboundMessage(); }
+    void releaseMemory() {
+        std::string().swap(data_.get_raw_payload());  // an assignment may keep the old storage
+    }
     std::size_t capacity() { return data_.get_raw_payload().capacity(); }
 
 private:
@@ -170,10 +174,27 @@ public:
     void setMaxMessageSize(std::size_t bytes) { set_max_message_size(bytes); }
 
     /// Reads from `data`, and unmasks there, up to the end of the first whole message or control
-    /// frame. Sets `used` to the number of bytes read. Linear in `used`.
+    /// frame. Sets `used` to the number of bytes read. Linear in `used`. After a violation every
+    /// byte is part of it, until `reset`.
     EngineEvent read(char* data, std::size_t size, std::size_t& used) {
+        if (failed_) {
+            used = size;  // the reader must not be asked again: it has lost its place
+            return EngineEvent::violation;
+        }
         std::error_code error;
         used = detail::FrameReader::consume(reinterpret_cast<std::uint8_t*>(data), size, error);
+        if (m_state == APPLICATION) {
+            // The reader adds up the sizes of fragments without a look at overflow, and has no
+            // objection to a length whose top bit is set (RFC 6455 section 5.2).
+            if (std::uint64_t{m_bytes_needed} >> 63 != 0) {
+                return fail(CloseCode::protocolError, Errc::protocolViolation,
+                            "length of a frame has its top bit set");
+            }
+            if (m_bytes_needed > std::max(get_max_message_size(), maxControlPayload)) {
+                return fail(
+                    websocketpp::processor::error::make_error_code(WsError::message_too_big));
+            }
+        }
         if (error) {
             return fail(error);
         }
@@ -210,7 +231,7 @@ public:
 
     /// True between messages, when no byte of a frame has been read.
     bool idle() const noexcept {
-        return m_state == HEADER_BASIC &&
+        return !failed_ && m_state == HEADER_BASIC &&
                m_bytes_needed == websocketpp::frame::BASIC_HEADER_LENGTH && !m_data_msg.msg_ptr;
     }
 
@@ -220,6 +241,7 @@ public:
         m_control_msg.msg_ptr.reset();
         reset_headers();
         m_state = HEADER_BASIC;
+        failed_ = false;
         payload_ = {};
         trim();
     }
@@ -238,6 +260,7 @@ private:
     using WsError = websocketpp::processor::error::processor_errors;
 
     EngineEvent fail(CloseCode code, Errc error, std::string reason) {
+        failed_ = true;
         violation_ = {code, error, std::move(reason)};
         return EngineEvent::violation;
     }
@@ -283,6 +306,7 @@ private:
     MessageType type_ = MessageType::text;
     CloseCode closeCode_ = CloseCode::noStatus;
     Violation violation_;
+    bool failed_ = false;
 };
 
 }  // namespace pushhub::protocol

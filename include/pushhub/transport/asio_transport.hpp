@@ -44,6 +44,13 @@ using AsioTimer = asio::basic_waitable_timer<std::chrono::steady_clock,
                                              asio::wait_traits<std::chrono::steady_clock>,
                                              AsioExecutor>;
 
+/// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
+inline std::error_code standardError(const std::error_code& error) noexcept {
+    return error.category() == asio::error::get_system_category()
+               ? std::error_code(error.value(), std::system_category())
+               : error;
+}
+
 /// An event loop on Asio: a thread with its own io_context, or a strand on the host's.
 class AsioLoop final : public EventLoop {
 public:
@@ -238,7 +245,7 @@ private:
                 break;
             }
             if (error) {
-                receiveEnd(error == asio::error::eof ? std::error_code() : error);
+                receiveEnd(error == asio::error::eof ? std::error_code() : standardError(error));
                 return;
             }
             receive(buffer.data(), size);
@@ -291,8 +298,8 @@ private:
         const std::size_t written =
             count == 1 ? socket_->write_some(asio::buffer(buffers->data, buffers->size), error)
                        : socket_->write_some(Buffers(buffers, count), error);
-        if (error == asio::error::would_block || error == asio::error::try_again) {
-            error = std::make_error_code(std::errc::operation_would_block);
+        if (error) {
+            error = standardError(error);
         }
         return written;
     }
@@ -370,7 +377,7 @@ private:
             }
             if (error == asio::error::no_descriptors || error == asio::error::no_memory ||
                 error == asio::error::no_buffer_space ||
-                error == std::errc::too_many_files_open_in_system) {
+                standardError(error) == std::errc::too_many_files_open_in_system) {
                 exhausted(error);
                 return;
             }
@@ -397,7 +404,7 @@ private:
     // spin: try again in a while.
     void exhausted(std::error_code error) {
         if (!std::exchange(exhausted_, true)) {
-            onError_(error, "cannot accept connections; trying again until it works");
+            onError_(standardError(error), "cannot accept connections; trying again until it works");
         }
         retryTimer_->expires_after(std::chrono::milliseconds(100));
         retryTimer_->async_wait(loops_.front()->handler([self = RefPtr<AsioListener>(this)] {
@@ -462,6 +469,8 @@ public:
             return;
         }
         const bool last = handlers_.size() == 1;
+        helpHost_ = hostContext_ && !wait(*onEachLoop([](detail::AsioLoop&, auto done) { done(); }),
+                                          std::chrono::steady_clock::now() + hostPatience);
         if (last) {
             loops_->front()->call([listener = listener_] { listener->close(); });
         }
@@ -566,7 +575,8 @@ private:
             listener->open(endpoint_);
             port_ = listener->port();
         } catch (const std::system_error& error) {
-            throw std::system_error(error.code(), "pushhub: cannot listen on " + where());
+            throw std::system_error(detail::standardError(error.code()),
+                                    "pushhub: cannot listen on " + where());
         }
         setLoops(std::move(loops));
         listener_ = std::move(listener);
@@ -611,7 +621,7 @@ private:
         if (stopped) {
             hostContext_->restart();
         }
-        if (stopped || hostContext_->get_executor().running_in_this_thread()) {
+        if (helpHost_ || stopped || hostContext_->get_executor().running_in_this_thread()) {
             hostContext_->poll();
         }
         if (stopped) {
@@ -620,9 +630,13 @@ private:
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 
+    // How long a host's io_context may take to get to something before it counts as not run.
+    static constexpr std::chrono::milliseconds hostPatience{200};
+
     const Options options_;
     const asio::ip::tcp::endpoint endpoint_;
     asio::io_context* const hostContext_ = nullptr;
+    bool helpHost_ = false;  // nobody runs hostContext_
     std::mutex mutex_;  // start and stop, one at a time
     std::vector<TransportHandler*> handlers_;
     mutable std::mutex loopsMutex_;

@@ -40,7 +40,8 @@ inline std::optional<unsigned> unicodeEscape(std::string_view text, std::size_t 
 /// Looks in one pass over the bytes, without building anything, for what must not reach
 /// RapidJSON: nesting beyond `maxDepth` (the outermost value is level 1), numbers whose exponent
 /// overflows the `int` of its converter (CVE-2024-38517), escapes of half a surrogate pair, which
-/// 1.1.0 turns into invalid UTF-8, and NUL, which its stream takes for the end of the text.
+/// 1.1.0 turns into invalid UTF-8, and NUL, which its stream takes for the end of the text; and
+/// for bare control characters in strings, about which its versions differ.
 ///
 /// This is no parser. It agrees with one about where strings begin and end up to the first error
 /// of syntax, and the parser goes no further than that. Linear, never throws.
@@ -76,6 +77,8 @@ inline std::optional<Problem> scan(std::string_view text, std::size_t maxDepth) 
                     }
                     i += 6;
                 }
+            } else if (static_cast<unsigned char>(c) < 0x20) {
+                return Problem{Errc::malformed, i, "A control character in a string."};
             }
             continue;
         }

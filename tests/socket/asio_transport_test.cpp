@@ -1,0 +1,331 @@
+// What is particular to sockets: addresses, ports, threads, the host's io_context, descriptors.
+
+#include "support/catch.hpp"
+#include "support/socket_client.hpp"
+#include "support/wait.hpp"
+
+#include <sys/resource.h>
+
+#include <atomic>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <pushhub/pushhub.hpp>
+
+using namespace pushhub;
+using namespace pushhub::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+Options anyPort() {
+    Options options;
+    options.port = 0;
+    options.loops = 2;
+    return options;
+}
+
+template <class Predicate>
+bool until(Predicate predicate) {
+    const auto deadline = Clock::now() + patience;
+    while (!predicate()) {
+        if (Clock::now() > deadline) {
+            return false;
+        }
+        std::this_thread::yield();
+    }
+    return true;
+}
+
+}  // namespace
+
+TEST_CASE("a port in use is named by start, and can be tried again") {
+    PushHub<> first(anyPort());
+    first.start();
+    Options options = anyPort();
+    options.port = first.port();
+    PushHub<> second(options);
+    try {
+        second.start();
+        FAIL("two listeners on one port");
+    } catch (const std::system_error& error) {
+        CHECK(error.code() == std::errc::address_in_use);
+        const std::string what = error.what();
+        INFO(what);
+        CHECK(what.find("127.0.0.1:" + std::to_string(first.port())) != std::string::npos);
+    }
+    CHECK_FALSE(second.isRunning());
+    first.stop();
+    second.start();
+    auto client = SocketClient::open(second.port(), "/websocket/a");
+}
+
+TEST_CASE("a bad address is named by the constructor") {
+    Options options = anyPort();
+    options.address = "localhost:80";
+    try {
+        PushHub<> hub(options);
+        FAIL("accepted");
+    } catch (const std::invalid_argument& error) {
+        CHECK(std::string(error.what()).find("\"localhost:80\"") != std::string::npos);
+    }
+}
+
+TEST_CASE("IPv6, and both families on ::") {
+    Options options = anyPort();
+    options.address = GENERATE("::1", "::");
+    PushHub<> hub(options);
+    hub.start();
+    SocketClient six(hub.port(), "::1");
+    CHECK(six.handshake("/websocket/a") == 101);
+    if (options.address == "::") {
+        SocketClient four(hub.port());
+        CHECK(four.handshake("/websocket/b") == 101);
+    }
+    REQUIRE(until([&] { return hub.isOnline("a"); }));
+    CHECK(hub.sessions("a").front()->remoteAddress().substr(0, 6) == "[::1]:");
+}
+
+TEST_CASE("a hundred starts and stops on one port") {
+    std::uint16_t port = 0;
+    std::atomic<int> opened{0};
+    std::atomic<int> closed{0};
+    for (int i = 0; i < 100; ++i) {
+        Options options = anyPort();
+        options.port = port;
+        PushHub<> hub(options);
+        hub.onOpen([&](SessionPtr) { ++opened; });
+        hub.onClose([&](SessionPtr, CloseInfo) { ++closed; });
+        hub.start();
+        port = hub.port();
+        auto client = SocketClient::open(port, "/websocket/a");
+        REQUIRE(until([&] { return hub.sessionCount() == 1; }));
+        hub.sendAll("x");
+        CHECK(client.readText() == "x");
+        client.disconnect();
+        hub.stop();
+        hub.stop();
+    }
+    CHECK(opened == 100);
+    CHECK(closed == 100);
+}
+
+TEST_CASE("one hub starts and stops again and again") {
+    PushHub<> hub(anyPort());
+    for (int i = 0; i < 20; ++i) {
+        hub.start();
+        auto client = SocketClient::open(hub.port(), "/websocket/a");
+        std::thread stopper([&] { hub.stop(); });
+        CHECK(client.readClose() == CloseCode::goingAway);
+        client.sendClose(CloseCode::goingAway);
+        stopper.join();
+    }
+}
+
+TEST_CASE("stop cuts clients that do not answer, at the deadline") {
+    std::atomic<int> closed{0};
+    PushHub<> hub(anyPort());
+    hub.onClose([&](SessionPtr, CloseInfo info) {
+        closed += !info.clean && info.error == Errc::deadlineReached ? 1 : 100;
+    });
+    hub.start();
+    auto one = SocketClient::open(hub.port(), "/websocket/a");
+    auto two = SocketClient::open(hub.port(), "/websocket/b");
+    SocketClient silent(hub.port());  // has not even asked
+    REQUIRE(until([&] { return hub.sessionCount() == 2; }));
+    hub.stop(50ms);
+    CHECK(closed == 2);
+    CHECK(one.readClose() == CloseCode::goingAway);
+    CHECK_FALSE(silent.read());
+}
+
+TEST_CASE("run blocks until a hook stops the hub") {
+    PushHub<> hub(anyPort());
+    hub.onMessage([&](SessionPtr, std::string_view) { hub.stop(); });
+    hub.start();
+    auto client = SocketClient::open(hub.port(), "/websocket/a");
+    client.sendText("stop");
+    std::thread answering([&] {
+        client.readClose();
+        client.sendClose(CloseCode::goingAway);
+    });
+    hub.run();
+    CHECK_FALSE(hub.isRunning());
+    answering.join();
+}
+
+TEST_CASE("a hub in the host's io_context") {
+    asio::io_context context;
+    std::set<std::thread::id> runners;
+    std::mutex mutex;
+    std::atomic<int> inHook{0};
+    std::atomic<bool> overlapped{false};
+    Events<std::string> got;
+    PushHub<> hub(anyPort(), context);
+    hub.onMessage([&](SessionPtr session, std::string_view text) {
+        overlapped = overlapped || ++inHook > 1;
+        got.add(std::string(text));
+        session->send(text);
+        {
+            const std::lock_guard<std::mutex> lock(mutex);
+            runners.insert(std::this_thread::get_id());
+        }
+        --inHook;
+    });
+    hub.start();
+
+    SECTION("that several threads run") {
+        auto work = asio::make_work_guard(context);
+        std::vector<std::thread> threads;
+        for (int i = 0; i < 3; ++i) {
+            threads.emplace_back([&] { context.run(); });
+        }
+        std::vector<SocketClient> clients;
+        for (int i = 0; i < 4; ++i) {
+            clients.push_back(SocketClient::open(hub.port(), "/websocket/a"));
+        }
+        for (int i = 0; i < 50; ++i) {
+            for (SocketClient& client : clients) {
+                client.sendText("hi");
+            }
+        }
+        for (SocketClient& client : clients) {
+            for (int i = 0; i < 50; ++i) {
+                CHECK(client.readText() == "hi");
+            }
+        }
+        CHECK(got.size() == 200);
+        CHECK_FALSE(overlapped);
+        for (const std::thread::id& runner : runners) {
+            CHECK(runner != std::this_thread::get_id());
+        }
+        SECTION("stopped while they run") {
+            for (SocketClient& client : clients) {
+                client.disconnect();
+            }
+            hub.stop();
+        }
+        work.reset();
+        context.stop();
+        for (std::thread& thread : threads) {
+            thread.join();
+        }
+    }
+    SECTION("that this thread runs, and that has stopped when the hub goes") {
+        std::thread client([&] {
+            auto socket = SocketClient::open(hub.port(), "/websocket/a");
+            socket.sendText("hi");
+            CHECK_NOTHROW(socket.readText());
+            context.stop();
+        });
+        context.run();
+        client.join();
+        CHECK(got.all() == std::vector<std::string>{"hi"});
+    }
+    SECTION("that nobody ever runs") { hub.stop(50ms); }
+    SECTION("stopped in a handler of the only thread that runs it") {
+        asio::post(context, [&] { hub.stop(50ms); });
+        asio::post(context, [&] { context.stop(); });
+        context.run();
+        CHECK_FALSE(hub.isRunning());
+    }
+}
+
+TEST_CASE("sessions are dealt out to all loops, and work after their hub has gone") {
+    std::vector<SessionPtr> kept;
+    std::vector<SocketClient> clients;
+    {
+        std::mutex mutex;
+        std::set<std::thread::id> loops;
+        PushHub<> hub(anyPort());
+        hub.onOpen([&](SessionPtr session) {
+            const std::lock_guard<std::mutex> lock(mutex);
+            kept.push_back(session);
+            loops.insert(std::this_thread::get_id());
+        });
+        hub.start();
+        for (int i = 0; i < 10; ++i) {
+            clients.push_back(SocketClient::open(hub.port(), "/websocket/" + std::to_string(i)));
+        }
+        REQUIRE(until([&] { return hub.sessionCount() == 10; }));
+        CHECK(loops.size() == 2);
+        hub.sendAll("x");
+        for (SocketClient& client : clients) {
+            CHECK(client.readText() == "x");
+            client.disconnect();
+        }
+    }
+    for (const SessionPtr& session : kept) {
+        CHECK(session->send("too late").closing == 1);
+        session->close();
+        CHECK_FALSE(session->userId().empty());
+        CHECK_FALSE(session->remoteAddress().empty());
+    }
+}
+
+TEST_CASE("a client that does not read is closed at its limit, the others get everything") {
+    Events<CloseInfo> ends;
+    Options options = anyPort();
+    options.maxQueueBytes = 256 * 1024;
+    options.closeTimeout = 200ms;
+    PushHub<> hub(options);
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    auto slow = SocketClient::open(hub.port(), "/websocket/slow");
+    auto good = SocketClient::open(hub.port(), "/websocket/good");
+    REQUIRE(until([&] { return hub.sessionCount() == 2; }));
+    const std::string text(16 * 1024, 'x');
+    int sent = 0;
+    while (ends.size() == 0 && sent < 10000) {
+        hub.sendAll(text);
+        ++sent;
+        REQUIRE(good.readText().size() == text.size());
+    }
+    REQUIRE(ends.waitFor(1));
+    const CloseInfo end = ends.all().front();
+    CHECK(end.code == CloseCode::tryAgainLater);
+    CHECK(end.by == ClosedBy::hub);
+    CHECK(end.error == Errc::queueBytesFull);
+    CHECK(end.undeliveredMessages > 0);
+    CHECK(hub.isOnline("good"));
+    CHECK(hub.stats().droppedMessages == 1);
+}
+
+TEST_CASE("running out of descriptors is survived without spinning") {
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    Events<std::string> errors;
+    PushHub<> hub(anyPort());
+    hub.onError([&](SessionPtr, std::error_code, std::string_view what) {
+        errors.add(std::string(what));
+    });
+    hub.start();
+    auto early = SocketClient::open(hub.port(), "/websocket/early");
+    REQUIRE(until([&] { return hub.sessionCount() == 1; }));
+
+    // Take every descriptor but one, which the client takes: the server finds none to accept with.
+    const int next = ::dup(0);
+    REQUIRE(next > 0);
+    rlimit low = before;
+    low.rlim_cur = static_cast<rlim_t>(next) + 20;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+    std::vector<int> fill{next};
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) {
+        fill.push_back(fd);
+    }
+    ::close(fill.back());
+    fill.pop_back();
+    SocketClient late(hub.port());
+    REQUIRE(errors.waitFor(1));
+    CHECK(errors.all().front().find("cannot accept") != std::string::npos);
+    hub.sendAll("still served");
+    CHECK(early.readText() == "still served");
+    for (const int fd : fill) {
+        ::close(fd);
+    }
+    CHECK(late.handshake("/websocket/late") == 101);
+    CHECK(errors.size() == 1);
+    ::setrlimit(RLIMIT_NOFILE, &before);
+}

@@ -1,0 +1,169 @@
+#pragma once
+
+// The same test over every transport: a hub, clients that connect to it, and a way to wait.
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <pushhub/push_hub.hpp>
+#include <pushhub/transport/asio_transport.hpp>
+#include <pushhub/transport/loopback_transport.hpp>
+
+#include "support/socket_client.hpp"
+
+namespace pushhub::test {
+
+template <class Transport>
+struct Harness;
+
+/// A client of either kind, reduced to what the common tests need.
+class AnyClient {
+public:
+    virtual ~AnyClient() = default;
+    virtual void send(std::string_view text) = 0;
+    virtual void sendBinary(std::string_view bytes) = 0;
+    virtual void close(CloseCode code) = 0;
+    virtual void drop() = 0;
+    virtual std::vector<std::string> read(std::size_t count) = 0;  // the next `count` messages
+    virtual CloseCode readClose() = 0;
+};
+using ClientPtr = std::unique_ptr<AnyClient>;
+
+template <>
+struct Harness<AsioTransport> {
+    using Hub = PushHub<AsioTransport>;
+
+    static Options options() {
+        Options options;
+        options.port = 0;
+        options.loops = 2;
+        return options;
+    }
+
+    /// Waits for something that happens on another thread.
+    template <class Predicate>
+    static bool until(Hub&, Predicate predicate) {
+        const auto deadline = Clock::now() + patience;
+        while (!predicate()) {
+            if (Clock::now() > deadline) {
+                return false;
+            }
+            std::this_thread::yield();
+        }
+        return true;
+    }
+
+    /// `stop` in a thread, while the test reads what the clients get.
+    static std::thread stop(Hub& hub, std::chrono::milliseconds deadline) {
+        return std::thread([&hub, deadline] { hub.stop(deadline); });
+    }
+
+    static int status(Hub& hub, std::string_view target, std::string_view headers = {}) {
+        return SocketClient(hub.port()).handshake(target, headers);
+    }
+
+    static ClientPtr connect(Hub& hub, std::string_view target, std::string_view headers = {}) {
+        return std::make_unique<Client>(hub.port(), target, headers);
+    }
+
+private:
+    class Client final : public AnyClient {
+    public:
+        Client(std::uint16_t port, std::string_view target, std::string_view headers)
+            : client_(SocketClient::open(port, target, headers)) {}
+        void send(std::string_view text) override { client_.sendText(text); }
+        void sendBinary(std::string_view bytes) override {
+            client_.sendBytes(clientFrame(protocol::Opcode::binary, bytes));
+        }
+        void close(CloseCode code) override { client_.sendClose(code); }
+        void drop() override { client_.disconnect(true); }
+        std::vector<std::string> read(std::size_t count) override {
+            std::vector<std::string> messages;
+            while (messages.size() < count) {
+                messages.push_back(client_.read().value().payload);
+            }
+            return messages;
+        }
+        CloseCode readClose() override {
+            const CloseCode code = client_.readClose();
+            client_.sendClose(code);
+            return code;
+        }
+
+    private:
+        SocketClient client_;
+    };
+};
+
+template <>
+struct Harness<LoopbackTransport> {
+    using Hub = PushHub<LoopbackTransport>;
+
+    static Options options() { return {}; }
+
+    /// Polls; more than once only where a `stop` in a hook goes on in a thread of its own.
+    template <class Predicate>
+    static bool until(Hub& hub, Predicate predicate) {
+        const auto deadline = Clock::now() + patience;
+        do {
+            hub.transport().poll();
+        } while (!predicate() && Clock::now() < deadline);
+        return predicate();
+    }
+
+    /// `stop`, which polls the clients too.
+    static std::thread stop(Hub& hub, std::chrono::milliseconds deadline) {
+        hub.stop(deadline);
+        return {};
+    }
+
+    static int status(Hub& hub, std::string_view target, std::string_view headers = {}) {
+        const auto client = hub.transport().connect(target, headers);
+        hub.transport().poll();
+        return client->status();
+    }
+
+    static ClientPtr connect(Hub& hub, std::string_view target, std::string_view headers = {}) {
+        auto client = std::make_unique<Client>(hub, target, headers);
+        hub.transport().poll();
+        return client;
+    }
+
+private:
+    class Client final : public AnyClient {
+    public:
+        Client(Hub& hub, std::string_view target, std::string_view headers)
+            : hub_(hub), client_(hub.transport().connect(target, headers)) {}
+        void send(std::string_view text) override { client_->send(text); }
+        void sendBinary(std::string_view bytes) override { client_->sendBinary(bytes); }
+        void close(CloseCode code) override { client_->close(code); }
+        void drop() override { client_->drop(); }
+        std::vector<std::string> read(std::size_t count) override {
+            hub_.transport().poll();
+            for (std::string& text : client_->takeTexts()) {
+                unread_.push_back(std::move(text));
+            }
+            const std::size_t size = std::min(count, unread_.size());
+            const auto end = unread_.begin() + static_cast<std::ptrdiff_t>(size);
+            std::vector<std::string> messages(unread_.begin(), end);
+            unread_.erase(unread_.begin(), end);
+            return messages;
+        }
+        CloseCode readClose() override {
+            until(hub_, [this] { return client_->closeCode().has_value(); });
+            return client_->closeCode().value_or(CloseCode::abnormal);
+        }
+
+    private:
+        Hub& hub_;
+        std::shared_ptr<LoopbackClient> client_;
+        std::vector<std::string> unread_;
+    };
+};
+
+}  // namespace pushhub::test

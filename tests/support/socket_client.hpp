@@ -1,0 +1,241 @@
+#pragma once
+
+// A blocking WebSocket client on plain sockets, for tests: every wait has a deadline.
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <pushhub/close_code.hpp>
+#include <pushhub/protocol/frame_header.hpp>
+
+namespace pushhub::test {
+
+using Clock = std::chrono::steady_clock;
+inline constexpr std::chrono::seconds patience{20};
+
+/// A masked frame as a client sends it.
+inline std::string clientFrame(protocol::Opcode opcode, std::string_view payload,
+                               bool final = true) {
+    char header[14];
+    std::size_t size = protocol::writeFrameHeader(header, opcode, payload.size());
+    if (!final) {
+        header[0] = static_cast<char>(header[0] & 0x7F);
+    }
+    header[1] = static_cast<char>(header[1] | 0x80);
+    constexpr char mask[4] = {0x12, 0x34, 0x56, 0x78};
+    std::string frame(header, size);
+    frame.append(mask, 4);
+    for (std::size_t i = 0; i < payload.size(); ++i) {
+        frame.push_back(static_cast<char>(payload[i] ^ mask[i % 4]));
+    }
+    return frame;
+}
+
+inline std::string closePayload(CloseCode code, std::string_view reason = {}) {
+    const auto number = static_cast<std::uint16_t>(code);
+    std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
+    return payload.append(reason);
+}
+
+inline std::string handshakeRequest(std::string_view target, std::string_view headers = {}) {
+    std::string request = "GET ";
+    request.append(target).append(
+        " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n");
+    return request.append(headers).append("\r\n");
+}
+
+class SocketClient {
+public:
+    struct Frame {
+        protocol::Opcode opcode;
+        std::string payload;
+    };
+
+    explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
+        const bool v6 = address.find(':') != std::string::npos;
+        fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        check(fd_ >= 0, "socket");
+        int result = 0;
+        if (v6) {
+            sockaddr_in6 to{};
+            to.sin6_family = AF_INET6;
+            to.sin6_port = htons(port);
+            ::inet_pton(AF_INET6, address.c_str(), &to.sin6_addr);
+            result = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to);
+        } else {
+            sockaddr_in to{};
+            to.sin_family = AF_INET;
+            to.sin_port = htons(port);
+            ::inet_pton(AF_INET, address.c_str(), &to.sin_addr);
+            result = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to);
+        }
+        check(result == 0, "connect");
+        const int on = 1;
+        ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+
+    /// Connects and opens a session; throws if the answer is not 101.
+    static SocketClient open(std::uint16_t port, std::string_view target,
+                             std::string_view headers = {}) {
+        SocketClient client(port);
+        const int status = client.handshake(target, headers);
+        if (status != 101) {
+            throw std::runtime_error("handshake answered with " + std::to_string(status));
+        }
+        return client;
+    }
+
+    SocketClient(SocketClient&& other) noexcept
+        : fd_(std::exchange(other.fd_, -1)), unread_(std::move(other.unread_)) {}
+    SocketClient& operator=(SocketClient&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        std::swap(unread_, other.unread_);
+        return *this;
+    }
+    ~SocketClient() { disconnect(); }
+
+    int fd() const noexcept { return fd_; }
+
+    void sendBytes(std::string_view bytes) {
+        while (!bytes.empty()) {
+            const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            check(sent > 0, "send");
+            bytes.remove_prefix(static_cast<std::size_t>(sent));
+        }
+    }
+    void sendText(std::string_view text) { sendBytes(clientFrame(protocol::Opcode::text, text)); }
+    void sendClose(CloseCode code, std::string_view reason = {}) {
+        sendBytes(clientFrame(protocol::Opcode::close, closePayload(code, reason)));
+    }
+
+    int handshake(std::string_view target, std::string_view headers = {}) {
+        sendBytes(handshakeRequest(target, headers));
+        return readStatus();
+    }
+
+    /// Reads the head of an HTTP answer; its status, or 0 if the connection ended first.
+    int readStatus() {
+        std::size_t end = std::string::npos;
+        while ((end = unread_.find("\r\n\r\n")) == std::string::npos) {
+            if (!readMore()) {
+                return 0;
+            }
+        }
+        head_ = unread_.substr(0, end + 4);
+        unread_.erase(0, end + 4);
+        return std::stoi(head_.substr(9, 3));
+    }
+    const std::string& head() const noexcept { return head_; }
+
+    /// The next frame; nothing if the connection ended.
+    std::optional<Frame> read() {
+        for (;;) {
+            if (unread_.size() >= 2) {
+                const auto code = static_cast<unsigned char>(unread_[1]);
+                const std::size_t header = code < 126 ? 2 : code == 126 ? 4 : 10;
+                if (unread_.size() >= header) {
+                    const std::size_t size = protocol::frameSize(unread_.data());
+                    if (unread_.size() >= size) {
+                        Frame frame{static_cast<protocol::Opcode>(unread_[0] & 0x0F),
+                                    unread_.substr(header, size - header)};
+                        unread_.erase(0, size);
+                        return frame;
+                    }
+                }
+            }
+            if (!readMore()) {
+                return std::nullopt;
+            }
+        }
+    }
+
+    /// The next text; throws if something else comes.
+    std::string readText() {
+        const std::optional<Frame> frame = read();
+        if (!frame || frame->opcode != protocol::Opcode::text) {
+            throw std::runtime_error(frame ? "expected a text frame" : "connection ended");
+        }
+        return frame->payload;
+    }
+
+    /// Reads up to a close frame and returns its code; `abnormal` if the connection ended first.
+    CloseCode readClose() {
+        while (const std::optional<Frame> frame = read()) {
+            if (frame->opcode == protocol::Opcode::close) {
+                if (frame->payload.size() < 2) {
+                    return CloseCode::noStatus;
+                }
+                reason_ = frame->payload.substr(2);
+                return static_cast<CloseCode>(static_cast<unsigned char>(frame->payload[0]) << 8 |
+                                              static_cast<unsigned char>(frame->payload[1]));
+            }
+        }
+        return CloseCode::abnormal;
+    }
+    const std::string& closeReason() const noexcept { return reason_; }
+
+    /// True if the server ends the connection, whatever it sends before.
+    bool waitForEnd() {
+        while (readMore()) {
+        }
+        return true;
+    }
+
+    /// Closes the socket; with `reset` the server gets an RST.
+    void disconnect(bool reset = false) {
+        if (fd_ >= 0) {
+            if (reset) {
+                const linger now{1, 0};
+                ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+            }
+            ::close(std::exchange(fd_, -1));
+        }
+    }
+
+    /// Reads what is there within `time` into the buffer; false at the end of the connection.
+    bool readMore(std::chrono::milliseconds time = patience) {
+        pollfd waiting{fd_, POLLIN, 0};
+        const int ready = ::poll(&waiting, 1, static_cast<int>(time.count()));
+        if (ready <= 0) {
+            throw std::runtime_error("nothing came from the server in time");
+        }
+        std::array<char, 64 * 1024> buffer;
+        const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
+        if (size <= 0) {
+            return false;
+        }
+        unread_.append(buffer.data(), static_cast<std::size_t>(size));
+        return true;
+    }
+
+private:
+    static void check(bool good, const char* what) {
+        if (!good) {
+            throw std::system_error(errno, std::generic_category(), what);
+        }
+    }
+
+    int fd_ = -1;
+    std::string unread_;
+    std::string head_;
+    std::string reason_;
+};
+
+}  // namespace pushhub::test
