@@ -16,7 +16,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -78,7 +77,13 @@ public:
         : PushHub(other.transport_, checked(options), Checked()) {}
 
     /// Stops. Not in a hook.
-    ~PushHub() override { stop(); }
+    ~PushHub() override {
+        {
+            const std::lock_guard<std::mutex> lock(deferredStop_->mutex);
+            deferredStop_->hub = nullptr;
+        }
+        stop();
+    }
 
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
 
@@ -125,7 +130,6 @@ public:
     /// cannot be opened, std::logic_error if the hub is started already.
     void start() {
         const std::lock_guard<std::mutex> lock(lifeMutex_);
-        joinStopper();
         if (running_) {
             throw std::logic_error("pushhub: start() of a hub that is started");
         }
@@ -148,15 +152,23 @@ public:
     /// begins all that, and returns.
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
         if (transport_->onLoop()) {
-            const std::lock_guard<std::mutex> lock(stopperMutex_);
-            if (!stopper_.joinable()) {
-                stopper_ = std::thread([this, deadline] { stopNow(deadline); });
+            if (running_) {
+                transport_->later([deferred = deferredStop_, deadline] {
+                    const std::lock_guard<std::mutex> lock(deferred->mutex);
+                    if (deferred->hub) {
+                        deferred->hub->stop(deadline);
+                    }
+                });
             }
             return;
         }
         const std::lock_guard<std::mutex> lock(lifeMutex_);
-        joinStopper();
-        stopNow(deadline);
+        if (!running_.exchange(false)) {
+            return;
+        }
+        transport_->stop(*this, deadline);
+        const std::lock_guard<std::mutex> stoppedLock(stoppedMutex_);
+        stopped_.notify_all();
     }
 
     bool isRunning() const noexcept { return running_; }
@@ -242,6 +254,12 @@ public:
 private:
     struct Checked {};
 
+    // A `stop` in a hook goes on elsewhere, and must not find a hub that has gone.
+    struct DeferredStop {
+        std::mutex mutex;
+        PushHub* hub;
+    };
+
     PushHub(std::shared_ptr<Transport> transport, const Options& options, Checked)
         : transport_(std::move(transport)),
           options_(options),
@@ -251,6 +269,12 @@ private:
             throw std::invalid_argument("pushhub: option path is \"" + options.path +
                                         "\", expected a parameter {" + options.userParameter + "}");
         }
+    }
+
+    std::shared_ptr<DeferredStop> makeDeferredStop() {
+        auto deferred = std::make_shared<DeferredStop>();
+        deferred->hub = this;
+        return deferred;
     }
 
     static const Options& checked(const Options& options) {
@@ -265,28 +289,6 @@ private:
             throw std::logic_error(std::string("pushhub: ") + name + " set after start()");
         }
         hook = std::move(value);
-    }
-
-    // Life, continued ------------------------------------------------------------------------
-
-    void stopNow(std::chrono::milliseconds deadline) {
-        if (!running_.exchange(false)) {
-            return;
-        }
-        transport_->stop(*this, deadline);
-        const std::lock_guard<std::mutex> lock(stoppedMutex_);
-        stopped_.notify_all();
-    }
-
-    void joinStopper() {
-        std::thread stopper;
-        {
-            const std::lock_guard<std::mutex> lock(stopperMutex_);
-            stopper.swap(stopper_);
-        }
-        if (stopper.joinable()) {
-            stopper.join();
-        }
     }
 
     // Pushes, continued ----------------------------------------------------------------------
@@ -517,10 +519,9 @@ private:
 
     std::atomic<bool> running_{false};
     std::mutex lifeMutex_;  // start, stop and the setting of hooks, one at a time
-    std::mutex stopperMutex_;
-    std::thread stopper_;  // works off a `stop` that came from a hook
     std::mutex stoppedMutex_;
     std::condition_variable stopped_;
+    const std::shared_ptr<DeferredStop> deferredStop_ = makeDeferredStop();
 };
 
 }  // namespace pushhub

@@ -26,17 +26,26 @@ inline const std::error_category& jsonCategory() noexcept {
         const char* name() const noexcept override { return "pushhub.json"; }
         std::string message(int value) const override {
             switch (static_cast<Errc>(value)) {
-                case Errc::malformed: return "malformed JSON";
-                case Errc::invalidUtf8: return "text is not valid UTF-8";
+                case Errc::malformed:
+                    return "malformed JSON";
+                case Errc::invalidUtf8:
+                    return "text is not valid UTF-8";
                 case Errc::numberOutOfRange:
                     return "number is not finite or too large for a double";
-                case Errc::tooDeep: return "JSON is nested too deeply";
-                case Errc::tooLarge: return "JSON text is too large";
-                case Errc::notAnObject: return "JSON is not an object";
-                case Errc::missingField: return "object lacks the field that names its type";
-                case Errc::repeatedField: return "object has the field that names its type twice";
-                case Errc::fieldNotString: return "field that names the type is not a string";
-                case Errc::unknownType: return "no handler for messages of this type";
+                case Errc::tooDeep:
+                    return "JSON is nested too deeply";
+                case Errc::tooLarge:
+                    return "JSON text is too large";
+                case Errc::notAnObject:
+                    return "JSON is not an object";
+                case Errc::missingField:
+                    return "object lacks the field that names its type";
+                case Errc::repeatedField:
+                    return "object has the field that names its type twice";
+                case Errc::fieldNotString:
+                    return "field that names the type is not a string";
+                case Errc::unknownType:
+                    return "no handler for messages of this type";
             }
             return "unknown error " + std::to_string(value);
         }

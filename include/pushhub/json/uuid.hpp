@@ -1,13 +1,16 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <random>
 #include <string>
 #include <system_error>
 
 #if defined(__linux__)
+#include <pthread.h>
 #include <sys/random.h>
 #elif defined(__APPLE__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__NetBSD__)
 #include <stdlib.h>
@@ -17,19 +20,54 @@
 namespace pushhub::json {
 namespace detail {
 
-/// Fills `bytes` from the system's random source. Throws std::system_error if it has none.
+#if defined(__linux__)
+
+// What a thread keeps ready, fork() copies: parent and child would go on to hand out the same
+// UUIDs. So a child counts this up, the only state shared between threads.
+inline std::atomic<unsigned> forkCount{0};
+
+/// Random bytes for one thread, fetched for 16 UUIDs at a time: most of the price of a small
+/// getrandom is the call.
+class RandomBuffer {
+public:
+    /// Throws std::system_error if the system has no random source.
+    void take(std::array<unsigned char, 16>& bytes) {
+        static const int error = ::pthread_atfork(nullptr, nullptr, [] { forkCount.fetch_add(1); });
+        if (error != 0) {
+            throw std::system_error(error, std::generic_category(), "pthread_atfork");
+        }
+        const unsigned forks = forkCount.load(std::memory_order_relaxed);
+        if (used_ == buffer_.size() || forks != forks_) {
+            fill();
+            forks_ = forks;
+        }
+        std::memcpy(bytes.data(), buffer_.data() + used_, bytes.size());
+        used_ += bytes.size();
+    }
+
+private:
+    void fill() {
+        used_ = buffer_.size();
+        // Up to 256 bytes come whole or not at all: a signal may only interrupt before the first.
+        while (::getrandom(buffer_.data(), buffer_.size(), 0) < 0) {
+            if (errno != EINTR) {
+                throw std::system_error(errno, std::generic_category(), "getrandom");
+            }
+        }
+        used_ = 0;
+    }
+
+    std::array<unsigned char, 256> buffer_{};
+    std::size_t used_ = buffer_.size();
+    unsigned forks_ = 0;
+};
+
+#endif
+
 inline void fillRandom(std::array<unsigned char, 16>& bytes) {
 #if defined(__linux__)
-    // Up to 256 bytes come whole or not at all: a signal may interrupt only before the first byte.
-    for (;;) {
-        const auto got = ::getrandom(bytes.data(), bytes.size(), 0);
-        if (got >= 0) {
-            return;
-        }
-        if (errno != EINTR) {
-            throw std::system_error(errno, std::generic_category(), "getrandom");
-        }
-    }
+    thread_local RandomBuffer buffer;
+    buffer.take(bytes);
 #elif defined(PUSHHUB_HAS_ARC4RANDOM)
     ::arc4random_buf(bytes.data(), bytes.size());
 #else
@@ -43,10 +81,9 @@ inline void fillRandom(std::array<unsigned char, 16>& bytes) {
 }  // namespace detail
 
 /// A random UUID, version 4 (RFC 9562, section 5.4), in lower case:
-/// "0f8fad5b-d9cb-469f-a165-70867728950e". 122 bits come from the system's random source at each
-/// call, well under a microsecond; nothing is kept between calls, so any thread may call it and a
-/// forked process shares nothing with its parent. Throws std::system_error if the system has no
-/// random source.
+/// "0f8fad5b-d9cb-469f-a165-70867728950e". Its 122 bits come from the system's random source, of
+/// which each thread keeps a few bytes ready. Any thread; a child after fork() continues with
+/// bytes of its own. Throws std::system_error if the system has no random source.
 inline std::string uuidV4() {
     std::array<unsigned char, 16> bytes{};
     detail::fillRandom(bytes);

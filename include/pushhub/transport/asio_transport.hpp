@@ -442,10 +442,12 @@ public:
 
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
+    ~AsioTransport() { joinLater(); }
 
     /// Offers handshakes to `handler`; the first one opens the port. Throws std::system_error
     /// that names address and port if it cannot be opened.
     void start(TransportHandler& handler) {
+        joinLater();
         const std::lock_guard<std::mutex> lock(mutex_);
         if (handlers_.empty()) {
             open();
@@ -527,6 +529,13 @@ public:
                            [](const auto& loop) { return loop->onLoop(); });
     }
 
+    /// Calls `function` on a thread of its own, which is joined by the next `start` or the
+    /// destructor.
+    void later(std::function<void()> function) {
+        const std::lock_guard<std::mutex> lock(laterMutex_);
+        later_.emplace_back(std::move(function));
+    }
+
 private:
     using Loops = std::vector<detail::RefPtr<detail::AsioLoop>>;
 
@@ -553,6 +562,17 @@ private:
     std::string where() const {
         return (endpoint_.address().is_v6() ? "[" + options_.address + "]" : options_.address) +
                ":" + std::to_string(endpoint_.port());
+    }
+
+    void joinLater() {
+        std::vector<std::thread> threads;
+        {
+            const std::lock_guard<std::mutex> lock(laterMutex_);
+            threads.swap(later_);
+        }
+        for (std::thread& thread : threads) {
+            thread.join();
+        }
     }
 
     void open() {
@@ -639,6 +659,8 @@ private:
     bool helpHost_ = false;  // nobody runs hostContext_
     std::mutex mutex_;  // start and stop, one at a time
     std::vector<TransportHandler*> handlers_;
+    std::mutex laterMutex_;
+    std::vector<std::thread> later_;
     mutable std::mutex loopsMutex_;
     std::shared_ptr<const Loops> loops_ = std::make_shared<const Loops>();
     detail::RefPtr<detail::AsioListener> listener_;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -372,6 +373,8 @@ public:
         return current && current->onLoop();
     }
 
+    void later(std::function<void()> function) { later_.push_back(std::move(function)); }
+
     // For tests --------------------------------------------------------------------------------
 
     /// Connects to `target`, such as "/websocket/0002?token=x"; `headers` are further lines of the
@@ -400,21 +403,26 @@ public:
     /// Does all the work that waits, at the hub and at the clients, until nothing is left. In a
     /// hook it does nothing: that work goes on afterwards anyway.
     void poll() {
-        if (!onLoop()) {
+        if (onLoop()) {
+            return;
+        }
+        {
             const std::lock_guard<std::mutex> lock(mutex_);
             pollLocked();
+        }
+        for (const auto& function : std::exchange(later_, {})) {
+            function();
         }
     }
 
     /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
     void advance(std::chrono::milliseconds time) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        pollLocked();
+        poll();
         for (; time > std::chrono::milliseconds(0); time -= LoopContext::tick) {
             if (const auto current = loop()) {
                 current->advanceOneTick();
             }
-            pollLocked();
+            poll();
         }
     }
 
@@ -445,6 +453,7 @@ private:
     mutable std::mutex loopMutex_;
     detail::RefPtr<detail::LoopbackLoop> loop_;
     std::vector<std::shared_ptr<LoopbackClient>> clients_;
+    std::vector<std::function<void()>> later_;  // at the end of the `poll` whose hook asked for it
     std::size_t handlers_ = 0;
     std::uint64_t nextId_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <type_traits>
 #include <utility>
 
@@ -33,6 +34,8 @@ namespace pushhub {
 /// |                             |                 | null. Any thread.                           |
 /// | `t.port()`                  | `std::uint16_t` | Where it listens. Any thread.               |
 /// | `t.onLoop()`                | `bool`          | Is this a thread that is in a hook?         |
+/// | `t.later(function)`         | `void`          | Calls a `std::function<void()>` once, on a  |
+/// |                             |                 | thread for which `onLoop` is false.         |
 ///
 /// The hub may rely on this: of one connection the events never overlap, onClose comes exactly
 /// once per onOpen, and `Connection::send` and `close` work from any thread. The transport may rely
@@ -66,6 +69,9 @@ template <class T>
 using OnLoopExpression =
     std::enable_if_t<std::is_convertible_v<decltype(std::declval<const T&>().onLoop()), bool>>;
 
+template <class T>
+using LaterExpression = decltype(std::declval<T&>().later(std::function<void()>()));
+
 template <template <class> class Expression, class T>
 inline constexpr bool has = IsValid<void, Expression, T>::value;
 
@@ -76,7 +82,7 @@ template <class T>
 inline constexpr bool isTransport =
     detail::has<detail::StartExpression, T> && detail::has<detail::StopExpression, T> &&
     detail::has<detail::SendAllExpression, T> && detail::has<detail::PortExpression, T> &&
-    detail::has<detail::OnLoopExpression, T>;
+    detail::has<detail::OnLoopExpression, T> && detail::has<detail::LaterExpression, T>;
 
 #if defined(__cpp_concepts) && __cpp_concepts >= 201907L
 /// `isTransport` for constraints.
@@ -94,6 +100,7 @@ constexpr bool checkTransport() {
     constexpr bool sendAll = has<SendAllExpression, T>;
     constexpr bool port = has<PortExpression, T>;
     constexpr bool onLoop = has<OnLoopExpression, T>;
+    constexpr bool later = has<LaterExpression, T>;
     static_assert(start, "pushhub: a Transport needs start(TransportHandler&), see transport.hpp");
     static_assert(!start || stop,
                   "pushhub: a Transport needs stop(TransportHandler&, std::chrono::milliseconds), "
@@ -105,7 +112,9 @@ constexpr bool checkTransport() {
                   "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
     static_assert(!start || !stop || !sendAll || !port || onLoop,
                   "pushhub: a Transport needs onLoop() const, a bool, see transport.hpp");
-    return start && stop && sendAll && port && onLoop;
+    static_assert(!start || !stop || !sendAll || !port || !onLoop || later,
+                  "pushhub: a Transport needs later(std::function<void()>), see transport.hpp");
+    return start && stop && sendAll && port && onLoop && later;
 }
 
 }  // namespace detail

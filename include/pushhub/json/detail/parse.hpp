@@ -24,9 +24,12 @@ inline Errc toErrc(rapidjson::ParseErrorCode code) noexcept {
     switch (code) {
         case rapidjson::kParseErrorNumberTooBig:
         // Our handlers end a parse for one reason only, a number that is not finite.
-        case rapidjson::kParseErrorTermination: return Errc::numberOutOfRange;
-        case rapidjson::kParseErrorStringInvalidEncoding: return Errc::invalidUtf8;
-        default: return Errc::malformed;
+        case rapidjson::kParseErrorTermination:
+            return Errc::numberOutOfRange;
+        case rapidjson::kParseErrorStringInvalidEncoding:
+            return Errc::invalidUtf8;
+        default:
+            return Errc::malformed;
     }
 }
 

@@ -83,7 +83,9 @@ inline std::optional<Problem> scan(std::string_view text, std::size_t maxDepth) 
             continue;
         }
         switch (c) {
-            case '"': inString = true; break;
+            case '"':
+                inString = true;
+                break;
             case '[':
             case '{':
                 if (++depth > maxDepth) {
@@ -91,7 +93,9 @@ inline std::optional<Problem> scan(std::string_view text, std::size_t maxDepth) 
                 }
                 break;
             case ']':
-            case '}': depth -= depth > 0 ? 1U : 0U; break;
+            case '}':
+                depth -= depth > 0 ? 1U : 0U;
+                break;
             case 'e':
             case 'E':
                 if (i > 0 && isDigit(text[i - 1])) {
@@ -113,7 +117,8 @@ inline std::optional<Problem> scan(std::string_view text, std::size_t maxDepth) 
                     i = p - 1;
                 }
                 break;
-            default: break;
+            default:
+                break;
         }
     }
     return std::nullopt;

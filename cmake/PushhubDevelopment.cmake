@@ -1,0 +1,34 @@
+# How our own programs are built: where they end, warnings, sanitizers, ccache. Nothing of this
+# reaches who uses pushhub.
+
+if(PROJECT_IS_TOP_LEVEL)
+    set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+    set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+    if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+        set(CMAKE_BUILD_TYPE Release)
+    endif()
+endif()
+set(CMAKE_CXX_EXTENSIONS OFF)
+
+find_program(PUSHHUB_CCACHE ccache DOC "ccache, to build again quickly")
+mark_as_advanced(PUSHHUB_CCACHE)
+if(PUSHHUB_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    set(CMAKE_CXX_COMPILER_LAUNCHER ${PUSHHUB_CCACHE})
+endif()
+
+set(PUSHHUB_WARNINGS)
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+    set(PUSHHUB_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion)
+endif()
+
+add_library(pushhub_development INTERFACE)
+target_compile_options(pushhub_development INTERFACE
+    ${PUSHHUB_WARNINGS} $<$<BOOL:${PUSHHUB_WERROR}>:-Werror>)
+if(PUSHHUB_SANITIZE)
+    set(flags -fsanitize=${PUSHHUB_SANITIZE} -fno-omit-frame-pointer)
+    if(PUSHHUB_SANITIZE MATCHES "undefined")
+        list(APPEND flags -fno-sanitize-recover=undefined)
+    endif()
+    target_compile_options(pushhub_development INTERFACE ${flags})
+    target_link_options(pushhub_development INTERFACE ${flags})
+endif()

@@ -1,0 +1,162 @@
+# What tests/CMakeLists.txt is written with.
+
+option(PUSHHUB_TESTS_REQUIRE_ALL
+       "An error, not a message, when a tool is missing that some tests need" OFF)
+
+set(testsDir ${PROJECT_SOURCE_DIR}/tests)
+set(binDir ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+if(NOT binDir)
+    set(binDir ${CMAKE_CURRENT_BINARY_DIR})
+endif()
+
+# A tool is missing: leave its tests out, and say so.
+function(pushhub_left_out what)
+    if(PUSHHUB_TESTS_REQUIRE_ALL)
+        message(FATAL_ERROR "tests: ${what}; PUSHHUB_TESTS_REQUIRE_ALL is on")
+    endif()
+    message(WARNING "tests: ${what}, what needs it is left out")
+endfunction()
+
+# A sanitizer stops at its first finding, and the exit code shows it.
+set(sanitizerEnvironment)
+if(PUSHHUB_SANITIZE)
+    set(sanitizerEnvironment
+        "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1"
+        "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1"
+        "TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1")
+endif()
+
+if(PUSHHUB_TESTS)
+    find_package(Catch2 QUIET)
+    if(NOT Catch2_FOUND)
+        message(FATAL_ERROR "The tests need Catch2, 2.13 or 3 (Debian: catch2); "
+                            "without them: -DPUSHHUB_TESTS=OFF")
+    endif()
+    if(NOT RapidJSON_FOUND)
+        message(FATAL_ERROR "The tests need RapidJSON (Debian: rapidjson-dev); "
+                            "without them: -DPUSHHUB_TESTS=OFF")
+    endif()
+    find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
+    message(STATUS "tests: Catch2 ${Catch2_VERSION}")
+
+    # main() once, for all test programs.
+    add_library(pushhub_test_main OBJECT ${testsDir}/support/catch_main.cpp)
+    target_include_directories(pushhub_test_main PUBLIC ${testsDir})
+    target_link_libraries(pushhub_test_main PUBLIC pushhub_development pushhub Catch2::Catch2)
+    if(PUSHHUB_SANITIZE)
+        # The sanitizer's report of a signal says more.
+        target_compile_definitions(pushhub_test_main PUBLIC CATCH_CONFIG_NO_POSIX_SIGNALS)
+    endif()
+endif()
+
+# Properties that all tests have. TIMEOUT in seconds.
+function(pushhub_test_properties name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "RUN_SERIAL" "TIMEOUT" "LABELS")
+    if(NOT arg_TIMEOUT)
+        set(arg_TIMEOUT 120)
+    endif()
+    set_tests_properties(${name} PROPERTIES
+        TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${arg_RUN_SERIAL})
+endfunction()
+
+# pushhub_test(name SOURCES file… LABELS label… [LIBS target…] [TIMEOUT seconds] [RUN_SERIAL])
+# A test program NAME_test of Catch2 test cases, and the test NAME that runs it.
+function(pushhub_test name)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "RUN_SERIAL" "TIMEOUT" "SOURCES;LABELS;LIBS")
+    add_executable(${name}_test ${arg_SOURCES})
+    target_link_libraries(${name}_test PRIVATE pushhub_test_main ${arg_LIBS})
+    add_test(NAME ${name} COMMAND ${name}_test)
+    set(serial)
+    if(arg_RUN_SERIAL)
+        set(serial RUN_SERIAL)
+    endif()
+    pushhub_test_properties(${name} LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT} ${serial})
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")
+    set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED ${arg_SOURCES})
+endfunction()
+
+# pushhub_program(name file…): a program that a test starts.
+function(pushhub_program name)
+    add_executable(${name} ${ARGN})
+    target_link_libraries(${name} PRIVATE pushhub_development pushhub)
+endfunction()
+
+# pushhub_check_listed(pattern…): files that match but that no test above names are an error.
+function(pushhub_check_listed)
+    get_property(listed GLOBAL PROPERTY PUSHHUB_LISTED)
+    file(GLOB found RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} CONFIGURE_DEPENDS ${ARGN})
+    foreach(file IN LISTS found)
+        if(NOT file IN_LIST listed)
+            file(RELATIVE_PATH directory ${PROJECT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+            message(SEND_ERROR "Forgotten test: ${directory}/${file} is in no list; "
+                               "name it in ${directory}/CMakeLists.txt")
+        endif()
+    endforeach()
+endfunction()
+
+# ---- fuzzing -------------------------------------------------------------------------------------
+
+# The fuzzer NAME_fuzz, to be run by hand: NAME_fuzz tests/fuzz/corpus/NAME
+function(pushhub_fuzzer name)
+    if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "PUSHHUB_FUZZERS needs clang: -DCMAKE_CXX_COMPILER=clang++")
+    endif()
+    add_executable(${name}_fuzz fuzz/${name}_fuzz.cpp)
+    target_link_libraries(${name}_fuzz PRIVATE pushhub_development pushhub::json)
+    target_compile_options(${name}_fuzz PRIVATE -g -O1 -fsanitize=fuzzer,address,undefined
+                           -fno-sanitize-recover=undefined)
+    target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
+endfunction()
+
+# The test fuzz_NAME runs the corpus and all its beginnings without libFuzzer.
+function(pushhub_fuzz_replay name)
+    add_executable(${name}_replay fuzz/${name}_fuzz.cpp fuzz/replay_main.cpp)
+    target_link_libraries(${name}_replay PRIVATE pushhub_development pushhub::json)
+    add_test(NAME fuzz_${name} COMMAND ${name}_replay ${testsDir}/fuzz/corpus/${name})
+    pushhub_test_properties(fuzz_${name} LABELS unit)
+    set_tests_properties(fuzz_${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")
+    set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED fuzz/${name}_fuzz.cpp)
+endfunction()
+
+# ---- clients -------------------------------------------------------------------------------------
+
+function(pushhub_client_test name file)
+    cmake_parse_arguments(PARSE_ARGV 2 arg "" "" "COMMAND;LABELS")
+    add_test(NAME ${name} COMMAND ${arg_COMMAND} ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+    # One after the other: their deadlines are for a machine that has nothing else to do.
+    pushhub_test_properties(${name} LABELS ${arg_LABELS} TIMEOUT 300 RUN_SERIAL)
+    set_tests_properties(${name} PROPERTIES ENVIRONMENT "PUSHHUB_BIN_DIR=${binDir}")
+endfunction()
+
+# pushhub_node_test(name file LABELS label…): tests written with node:test.
+function(pushhub_node_test name file)
+    set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED ${file})
+    find_program(PUSHHUB_NODE NAMES node nodejs DOC "Node.js 18 or newer")
+    if(NOT PUSHHUB_NODE)
+        pushhub_left_out("there is no Node.js for ${file}")
+        return()
+    endif()
+    pushhub_client_test(${name} ${file} COMMAND ${PUSHHUB_NODE} ${ARGN})
+endfunction()
+
+# pushhub_python_test(name file LABELS label…): tests written with unittest, with the package
+# websockets at hand; Debian has it for its own Python only, which need not be the first one.
+function(pushhub_python_test name file)
+    set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED ${file})
+    if(NOT PUSHHUB_PYTHON_WITH_WEBSOCKETS)
+        foreach(candidate ${Python3_EXECUTABLE} /usr/bin/python3)
+            execute_process(COMMAND ${candidate} -c "import websockets"
+                            RESULT_VARIABLE failed OUTPUT_QUIET ERROR_QUIET)
+            if(NOT failed)
+                set(PUSHHUB_PYTHON_WITH_WEBSOCKETS ${candidate} CACHE FILEPATH
+                    "Python 3.11 or newer that has the package websockets")
+                break()
+            endif()
+        endforeach()
+    endif()
+    if(NOT PUSHHUB_PYTHON_WITH_WEBSOCKETS)
+        pushhub_left_out("there is no Python with the package websockets for ${file}")
+        return()
+    endif()
+    pushhub_client_test(${name} ${file} COMMAND ${PUSHHUB_PYTHON_WITH_WEBSOCKETS} ${ARGN})
+endfunction()

@@ -1,0 +1,9 @@
+#include "odr.hpp"
+
+namespace odr::second {
+
+Facts facts() {
+    return odr::facts();
+}
+
+}  // namespace odr::second

@@ -1,0 +1,10 @@
+#include <iostream>
+
+#include <pushhub/json/json.hpp>
+#include <pushhub/pushhub.hpp>
+
+int main() {
+    pushhub::json::Router router;
+    std::cout << pushhub::version << '\n';
+    return 0;
+}

@@ -1,0 +1,146 @@
+// Feeds arbitrary bytes to the request parser and the handshake check, whole and in pieces, and
+// checks what both promise. The first byte decides how the bytes are cut.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pushhub/http/request.hpp"
+#include "pushhub/http/response.hpp"
+#include "pushhub/protocol/upgrade.hpp"
+
+namespace {
+
+using pushhub::HttpLimits;
+using pushhub::HttpParseResult;
+using pushhub::HttpRequest;
+using Status = HttpParseResult::Status;
+
+void require(bool holds) {
+    if (!holds) {
+        std::abort();
+    }
+}
+
+std::string written(const HttpRequest& request) {
+    std::string text;
+    text.append(request.method()).append(" ").append(request.target()).append(" HTTP/1.1\r\n");
+    request.forEachHeader([&](std::string_view name, std::string_view value) {
+        text.append(name).append(": ").append(value).append("\r\n");
+    });
+    return text + "\r\n";
+}
+
+void checkResult(const HttpParseResult& result, std::size_t size) {
+    if (result.status == Status::complete) {
+        require(result.consumed > 0 && result.consumed <= size && result.httpStatus == 0);
+        return;
+    }
+    require(result.consumed == 0);
+    const int status = result.httpStatus;
+    const bool known = status == 400 || status == 413 || status == 414 || status == 431 ||
+                       status == 501 || status == 505;
+    require(result.status == Status::invalid ? known : status == 0);
+}
+
+void checkRequest(const HttpRequest& request, std::size_t consumed) {
+    require(request.memoryUsage() <= sizeof request + consumed);
+    require(!request.method().empty() && request.version() == "HTTP/1.1");
+    require(!request.path().empty() && (request.path()[0] == '/' || request.path() == "*"));
+    require(request.path().find('?') == std::string_view::npos);
+    require(request.headerCount("host") == 1 && !request.header("HOST").empty());
+    request.forEachHeader([&](std::string_view name, std::string_view value) {
+        require(pushhub::isValidHeader(name, value));
+        require(pushhub::detail::trim(value) == value);
+        require(request.headerCount(name) == request.headerValues(name).size());
+        require(request.headerValues(name)[0] == request.header(name));
+    });
+    static_cast<void>(request.query("token"));
+    static_cast<void>(request.cookie("sid"));
+    static_cast<void>(request.origin());
+    for (const std::string_view name : request.subprotocols()) {
+        require(request.hasToken("Sec-WebSocket-Protocol", name));
+    }
+}
+
+void checkUpgrade(const HttpRequest& request) {
+    const pushhub::protocol::UpgradeCheck check = pushhub::protocol::checkUpgrade(request);
+    const int status = check.status;
+    require(status == 101 || status == 400 || status == 405 || status == 426);
+    if (status == 101) {
+        require(request.method() == "GET" && !request.hasBody());
+        require(pushhub::protocol::isUpgradeRequest(request));
+        require(request.headerCount("Sec-WebSocket-Key") == 1);
+    }
+    // Whatever the host hands back of what the peer sent, the answer stays one answer.
+    std::vector<std::pair<std::string, std::string>> headers;
+    request.forEachHeader([&](std::string_view name, std::string_view value) {
+        headers.emplace_back(name, std::string(value) + "\r\nX-Split: 1");
+        headers.emplace_back(std::string(name) + "\r\n", value);
+        headers.emplace_back(name, value);
+    });
+    const std::string answer = pushhub::protocol::upgradeResponse(
+        request.header("Sec-WebSocket-Key"), request.header("Sec-WebSocket-Protocol"), headers);
+    require(answer.find("\r\n\r\n") == answer.size() - 4);
+    require(std::count(answer.begin(), answer.end(), '\n') <=
+            static_cast<std::ptrdiff_t>(6 + headers.size() / 3));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size == 0) {
+        return 0;
+    }
+    const std::uint8_t cut = data[0];
+    const std::string_view bytes(reinterpret_cast<const char*>(data + 1), size - 1);
+    HttpLimits limits;
+    if (cut >= 128) {
+        limits.maxHeadBytes = 300;
+        limits.maxHeaders = 5;
+        limits.maxTargetBytes = 30;
+    }
+
+    HttpRequest whole;
+    const HttpParseResult expected = HttpRequest::parse(bytes, whole, limits);
+    checkResult(expected, bytes.size());
+
+    const std::size_t step = cut % 16 == 0 ? 1 : cut % 128;
+    HttpRequest inPieces;
+    HttpParseResult result;
+    std::size_t scanned = 0;
+    while (result.status == Status::incomplete && scanned < bytes.size()) {
+        const std::size_t length = std::min(scanned + step, bytes.size());
+        // A copy of exactly this length lets the sanitizers see a read beyond it.
+        const std::unique_ptr<char[]> copy(new char[length]);
+        std::memcpy(copy.get(), bytes.data(), length);
+        result = HttpRequest::parse({copy.get(), length}, inPieces, limits, scanned);
+        scanned = length;
+    }
+    require(result.status == expected.status && result.consumed == expected.consumed);
+    require(result.httpStatus == expected.httpStatus &&
+            std::strcmp(result.reason, expected.reason) == 0);
+    if (expected.status != Status::complete) {
+        return 0;
+    }
+
+    checkRequest(whole, expected.consumed);
+    checkUpgrade(whole);
+    require(written(inPieces) == written(whole));
+
+    // What was understood, written down plainly, is understood the same way.
+    const std::string text = written(whole);
+    HttpRequest again;
+    HttpLimits generous;
+    generous.maxHeadBytes = 65535;
+    const HttpParseResult second = HttpRequest::parse(text, again, generous);
+    require(second.status == Status::complete && second.consumed == text.size());
+    require(written(again) == text);
+    return 0;
+}

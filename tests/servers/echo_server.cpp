@@ -1,0 +1,118 @@
+// Sends every message back as it came, text as text and binary as binary: the counterpart of
+// protocol test suites. Ends on SIGINT or SIGTERM.
+
+#include <pushhub/pushhub.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <iostream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include <pthread.h>
+
+namespace {
+
+constexpr std::string_view usage = R"(echo_server: sends every WebSocket message back
+
+  --port PORT           port on 127.0.0.1, 0 for any free one (0)
+  --threads N           event loops, 0 for one per core (1)
+  --max-message BYTES   largest message taken (65536)
+  --help                this text
+)";
+
+struct UsageError : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+std::uint32_t parseNumber(std::string_view flag, std::string_view value, std::uint32_t least,
+                          std::uint32_t most) {
+    std::uint32_t number = 0;
+    const char* const end = value.data() + value.size();
+    const auto [stop, error] = std::from_chars(value.data(), end, number);
+    if (value.empty() || error != std::errc{} || stop != end || number < least || number > most) {
+        throw UsageError(std::string(flag) + ": '" + std::string(value) +
+                         "' is not a number from " + std::to_string(least) + " to " +
+                         std::to_string(most));
+    }
+    return number;
+}
+
+pushhub::Options parseFlags(int argc, char** argv) {
+    pushhub::Options options;
+    options.port = 0;
+    options.loops = 1;
+    for (int i = 1; i < argc; i += 2) {
+        const std::string_view name = argv[i];
+        if (name != "--port" && name != "--threads" && name != "--max-message") {
+            throw UsageError("'" + std::string(name) + "' is not a flag");
+        }
+        if (i + 1 == argc) {
+            throw UsageError(std::string(name) + " needs a value");
+        }
+        const std::string_view value = argv[i + 1];
+        if (name == "--port") {
+            options.port = static_cast<std::uint16_t>(parseNumber(name, value, 0, 65535));
+        } else if (name == "--threads") {
+            options.loops = parseNumber(name, value, 0, 256);
+        } else {
+            options.maxMessageSize = parseNumber(name, value, 1, 1U << 30U);
+        }
+    }
+    // A suite may send several messages of the largest size before it reads the first echo.
+    options.maxQueueBytes = std::max<std::size_t>(16 * 1024 * 1024, 4 * options.maxMessageSize);
+    return options;
+}
+
+int serve(const pushhub::Options& options) {
+    // Blocked before the hub's threads exist, which inherit it: only sigwait below takes them.
+    sigset_t stopSignals;
+    sigemptyset(&stopSignals);
+    sigaddset(&stopSignals, SIGINT);
+    sigaddset(&stopSignals, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stopSignals, nullptr);
+
+    pushhub::PushHub<> hub{options};
+    hub.onMessage([](pushhub::SessionPtr session, pushhub::Message message) {
+        const pushhub::SendResult result = message.type == pushhub::MessageType::text
+                                               ? session->send(message.data)
+                                               : session->sendBinary(message.data);
+        if (!result && result.closing == 0) {
+            session->close(pushhub::CloseCode::tryAgainLater, "echo not taken");
+        }
+    });
+    hub.start();
+    std::cout << "listening on ws://" << options.address << ':' << hub.port() << options.path
+              << std::endl;
+
+    int signal = 0;
+    sigwait(&stopSignals, &signal);
+    hub.stop();
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    try {
+        for (int i = 1; i < argc; ++i) {
+            if (std::string_view(argv[i]) == "--help") {
+                std::cout << usage;
+                return 0;
+            }
+        }
+        return serve(parseFlags(argc, argv));
+    } catch (const UsageError& error) {
+        std::cerr << "echo_server: " << error.what() << " (--help tells more)\n";
+        return 2;
+    } catch (const std::exception& error) {
+        std::cerr << "echo_server: " << error.what() << '\n';
+        return 1;
+    }
+}
