@@ -32,6 +32,14 @@ constexpr bool isSendableCloseCode(std::uint16_t code) noexcept {
            (code >= 3000 && code <= 4999);
 }
 
+/// The close code that stands for an HTTP status, for clients that cannot see the status: 4401 for
+/// 401 and so on.
+constexpr CloseCode closeCodeFor(int httpStatus) noexcept {
+    return httpStatus == 503                        ? CloseCode::tryAgainLater
+           : httpStatus >= 400 && httpStatus < 500 ? static_cast<CloseCode>(4000 + httpStatus)
+                                                   : CloseCode::internalError;
+}
+
 /// Who ended a session.
 enum class ClosedBy : std::uint8_t {
     peer,    ///< The client sent the first close frame.

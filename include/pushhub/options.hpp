@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace pushhub {
 
@@ -18,6 +19,12 @@ struct QueueLimits {
 enum class OverflowPolicy : std::uint8_t {
     close,      ///< The session is closed with 1013: a client too slow must come back and catch up.
     dropNewest  ///< That message is refused, and counted; the session goes on.
+};
+
+/// What happens to the session of a user who has as many as they may.
+enum class UserLimitPolicy : std::uint8_t {
+    refuse,        ///< The new one is refused with 409.
+    replaceOldest  ///< The oldest one is closed with 4409.
 };
 
 namespace detail {
@@ -63,6 +70,28 @@ struct Options {
     /// Most sessions of this hub at a time; a handshake beyond it gets 503.
     std::size_t maxSessions = 1'000'000;
 
+    /// Origins that browsers may come from, such as "https://app.example.com" or
+    /// "https://*.example.com"; "*" for any. Empty: only pages from the same host and port. A
+    /// client that sends no Origin is no browser and may come. See `OriginPolicy`.
+    std::vector<std::string> allowedOrigins{};
+
+    /// Networks of reverse proxies, such as "10.0.0.0/8": only from them X-Forwarded-For and
+    /// Forwarded tell the address of the client. See `ProxyTrust`.
+    std::vector<std::string> trustedProxies{};
+
+    /// Time for the application to decide a handshake, or a first message, and how many may wait
+    /// for that; beyond it 503, or 4401 once the connection is open.
+    std::chrono::milliseconds decisionTimeout = std::chrono::seconds(10);
+    std::size_t maxPendingHandshakes = 1000;
+
+    /// Most sessions of one user, 0 for any number, and what happens beyond.
+    std::size_t maxSessionsPerUser = 0;
+    UserLimitPolicy whenUserFull = UserLimitPolicy::refuse;
+
+    /// Answer 101 and close with the code of `closeCodeFor` where a handshake for this hub would
+    /// be refused with a status, since a browser does not show the status to the page.
+    bool closeInsteadOfStatus = false;
+
     /// Time a client has for its handshake, from the connection on. Of the listener: set it on the
     /// first hub that shares one.
     std::chrono::milliseconds handshakeTimeout = std::chrono::seconds(10);
@@ -96,7 +125,9 @@ struct Options {
         check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 1024 * 1024, "maxHandshakeBytes",
               maxHandshakeBytes, "from 256 bytes to 1 MiB");
         detail::checkOptionTime("handshakeTimeout", handshakeTimeout);
+        check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes, "at least 1");
         detail::checkOptionTime("closeTimeout", closeTimeout);
+        detail::checkOptionTime("decisionTimeout", decisionTimeout);
     }
 
     QueueLimits queueLimits() const noexcept { return {maxQueueBytes, maxQueueMessages}; }

@@ -16,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -23,6 +24,9 @@
 #include <pushhub/close_code.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
+#include <pushhub/handshake.hpp>
+#include <pushhub/http/forwarded.hpp>
+#include <pushhub/http/origin.hpp>
 #include <pushhub/options.hpp>
 #include <pushhub/path_template.hpp>
 #include <pushhub/registry.hpp>
@@ -51,11 +55,13 @@ struct HubStats {
 ///
 /// Unless it says otherwise, a function may be called from any thread.
 template <class Transport>
-class PushHub final : private TransportHandler {
+class PushHub final : private TransportHandler, private Handshake::Decider {
     static_assert(detail::checkTransport<Transport>());
 
 public:
     using OpenHook = std::function<void(const SessionPtr&)>;
+    using HandshakeHook = std::function<void(const HandshakePtr&)>;
+    using FirstMessageHook = std::function<void(const HandshakePtr&, std::string_view)>;
     using MessageHook = std::function<void(const SessionPtr&, const Message&)>;
     using CloseHook = std::function<void(const SessionPtr&, const CloseInfo&)>;
     using ErrorHook = std::function<void(const SessionPtr&, std::error_code, std::string_view)>;
@@ -82,10 +88,26 @@ public:
             const std::lock_guard<std::mutex> lock(deferredStop_->mutex);
             deferredStop_->hub = nullptr;
         }
-        stop();
+        if (transport_->onLoop()) {
+            // In a handler of the host's io_context, which has to go on meanwhile.
+            std::thread([this] { stop(); }).join();
+        } else {
+            stop();
+        }
     }
 
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
+
+    /// A client asks for a session: see `Handshake`. Without this hook, whoever finds the path is
+    /// accepted as the user that it names. If the hook throws, the client gets 500. On a loop.
+    void onHandshake(HandshakeHook hook) { set(handshakeHook_, std::move(hook), "onHandshake"); }
+
+    /// Identity by the first message, for clients that can send no proof earlier. A client that
+    /// was accepted without a proven user is connected, but in no registry and gets no push; its
+    /// first message comes here, to be decided like a handshake. On a loop.
+    void onFirstMessage(FirstMessageHook hook) {
+        set(firstMessageHook_, std::move(hook), "onFirstMessage");
+    }
 
     /// A session has opened; it is in the registry already.
     void onOpen(OpenHook hook) { set(openHook_, std::move(hook), "onOpen"); }
@@ -133,6 +155,11 @@ public:
         if (running_) {
             throw std::logic_error("pushhub: start() of a hub that is started");
         }
+        if (userIndex_ == PathTemplate::npos && !handshakeHook_ && !firstMessageHook_) {
+            throw std::logic_error("pushhub: option path is \"" + options_.path +
+                                   "\", expected a parameter {" + options_.userParameter +
+                                   "} or a hook onHandshake or onFirstMessage that tells the user");
+        }
         transport_->start(*this);
         running_ = true;
     }
@@ -148,8 +175,8 @@ public:
 
     /// Takes no more handshakes, closes every session with 1001 behind what was accepted for it,
     /// and cuts those that have not ended at the deadline; each gets its onClose. When it returns,
-    /// no hook runs any more and the port is free; the hub may be started again. In a hook it only
-    /// begins all that, and returns.
+    /// no hook runs any more and the port is free; the hub may be started again. In a hook, or in a
+    /// handler of the host's io_context, it only begins all that, and returns.
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
         if (transport_->onLoop()) {
             if (running_) {
@@ -229,6 +256,15 @@ public:
         return sendMore(MessageType::binary, {userIds.begin(), userIds.end()}, bytes);
     }
 
+    /// Closes all sessions of a user: log-out. The number of sessions that it concerns. See
+    /// `Session::close`.
+    std::size_t disconnect(std::string_view userId, CloseCode code = CloseCode::unauthorized,
+                           std::string_view reason = {}) {
+        const UserSessions sessions = registry_.find(userId);
+        sessions.forEach([&](const SessionPtr& session) { session->close(code, reason); });
+        return sessions.size();
+    }
+
     // Who is there. A session counts from just before its onOpen to just before its onClose. ------
 
     std::size_t sessionCount() const noexcept { return registry_.sessionCount(); }
@@ -264,12 +300,9 @@ private:
         : transport_(std::move(transport)),
           options_(options),
           path_(std::make_shared<const PathTemplate>(options.path)),
-          userIndex_(path_->indexOf(options.userParameter)) {
-        if (userIndex_ >= path_->parameters().size()) {
-            throw std::invalid_argument("pushhub: option path is \"" + options.path +
-                                        "\", expected a parameter {" + options.userParameter + "}");
-        }
-    }
+          userIndex_(path_->indexOf(options.userParameter)),
+          origins_(options.allowedOrigins),
+          proxies_(options.trustedProxies) {}
 
     std::shared_ptr<DeferredStop> makeDeferredStop() {
         auto deferred = std::make_shared<DeferredStop>();
@@ -390,28 +423,137 @@ private:
 
     const Options& options() const noexcept override { return options_; }
 
-    bool onHandshake(PendingHandshake& handshake) noexcept override {
+    bool onHandshake(PendingHandshake& pending) noexcept override {
         std::vector<std::string> params;
-        if (!path_->match(handshake.request().path(), params)) {
+        if (!path_->match(pending.request().path(), params)) {
             return false;
         }
-        if (!running_ || registry_.sessionCount() >= options_.maxSessions) {
-            HttpResponse response{503, running_ ? "too many sessions\n" : "the service is stopping\n"};
-            response.headers = {{"Retry-After", "5"}};
-            handshake.reject(std::move(response));
+        if (!running_) {
+            pending.reject(unavailable("the service is stopping\n"));
+        } else if (registry_.sessionCount() >= options_.maxSessions) {
+            pending.reject(unavailable("too many sessions\n"));
+        } else if (!isOriginAllowed(pending.request())) {
+            pending.reject({403, "this origin is not allowed\n"});
+        } else if (!countPending(pending.connection())) {
+            pending.reject(unavailable("too many handshakes\n"));
+        } else {
+            decide(pending, std::move(params));
+        }
+        return true;
+    }
+
+    // Counts the connection while it is no session yet. The count may outlive the hub.
+    bool countPending(Connection& connection) {
+        if (!handshakeHook_ && !firstMessageHook_) {
             return true;
         }
-        std::string userId = std::move(params[userIndex_]);
-        if (params.size() == 1) {
-            params.clear();
-        } else {
-            params[userIndex_] = userId;
+        if (++*pendingHandshakes_ > options_.maxPendingHandshakes) {
+            --*pendingHandshakes_;
+            return false;
         }
-        HandshakeAcceptance acceptance;
-        acceptance.attachment = std::make_shared<Session>(
-            detail::RefPtr<Connection>(&handshake.connection()), std::move(userId), path_,
+        connection.keepWhilePending(std::shared_ptr<void>(
+            nullptr, [count = pendingHandshakes_](void*) { --*count; }));
+        return true;
+    }
+
+    static HttpResponse unavailable(const char* why) {
+        HttpResponse response{503, why};
+        response.headers = {{"Retry-After", "5"}};
+        return response;
+    }
+
+    // Without a list, a browser's page must come from where it connects to; the scheme is left out,
+    // since TLS may end at a proxy.
+    bool isOriginAllowed(const HttpRequest& request) const noexcept {
+        const std::string_view origin = request.origin();
+        if (!origins_.empty() || origin.empty()) {
+            return origins_.check(origin) != OriginPolicy::Verdict::refused;
+        }
+        const std::size_t scheme = origin.find("://");
+        return scheme != std::string_view::npos &&
+               detail::equalsIgnoreCase(origin.substr(scheme + 3), request.header("Host"));
+    }
+
+    // The hook's turn, or the answer without one.
+    void decide(PendingHandshake& pending, std::vector<std::string> params) noexcept {
+        Handshake::Decider& decider = *this;
+        std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
+        const auto handshake = std::make_shared<Handshake>(
+            decider, detail::RefPtr<PendingHandshake>(&pending), std::move(userId),
+            proxies_.clientAddress(pending.connection().remoteAddress(), pending.request()), path_,
             std::move(params));
-        handshake.accept(std::move(acceptance));
+        if (!handshakeHook_) {
+            handshake->accept();
+        } else if (!guarded(nullptr, "onHandshake", [&] { handshakeHook_(handshake); })) {
+            handshake->reject(500, "internal error\n");
+        }
+    }
+
+    void admit(Handshake& handshake, Acceptance acceptance) noexcept override {
+        Connection& connection = handshake.pending().connection();
+        const bool believed = acceptance.userId.empty();
+        if (believed && firstMessageHook_ && !connection.open()) {
+            connection.setAttachment(handshake.shared_from_this());
+            connection.acceptHandshake({acceptance.subprotocol, acceptance.headers},
+                                       handshake.request(), nullptr);
+            return;
+        }
+        if (!believed && !handshake.userId().empty() && acceptance.userId != handshake.userId()) {
+            connection.rejectHandshake({403, "the path names another user\n"});
+            return;
+        }
+        const auto now = std::chrono::system_clock::now();
+        if (acceptance.expires && *acceptance.expires <= now) {
+            connection.rejectHandshake({401, "expired\n"});
+            return;
+        }
+        std::string userId = believed ? handshake.userId() : std::move(acceptance.userId);
+        if (userId.empty()) {
+            report(nullptr, Errc::internalError, "a handshake was accepted without a user");
+            connection.rejectHandshake({500, "internal error\n"});
+            return;
+        }
+        std::vector<std::string> params = handshake.takeParams();
+        if (params.size() == 1 && userIndex_ == 0) {
+            params.clear();  // the session has it as the user
+        }
+        const auto session = std::make_shared<Session>(
+            detail::RefPtr<Connection>(&connection), std::move(userId), path_, std::move(params),
+            handshake.pending().takeRequest(), std::move(acceptance.data));
+        if (!options_.trustedProxies.empty()) {
+            session->setForwardedFor(handshake.remoteAddress());
+        }
+        if (!addSession(session)) {
+            connection.rejectHandshake({409, "this user has too many sessions\n"});
+            return;
+        }
+        if (connection.open()) {
+            connection.admit(session);
+        } else {
+            connection.acceptHandshake({std::move(acceptance.subprotocol),
+                                        std::move(acceptance.headers)},
+                                       session->request(), session);
+        }
+        if (!options_.keepRequest) {
+            session->dropRequest();
+        }
+        if (acceptance.expires) {
+            Session::expireAt(connection, *acceptance.expires);
+        }
+    }
+
+    // Within the limit of the user, making room if that is the policy.
+    bool addSession(const SessionPtr& session) {
+        const std::size_t most = options_.maxSessionsPerUser;
+        while (!registry_.add(session, most)) {
+            if (options_.whenUserFull == UserLimitPolicy::refuse) {
+                return false;
+            }
+            const UserSessions sessions = registry_.find(session->userId());
+            if (const SessionPtr oldest = sessions.oldestOpen()) {
+                oldest->close(CloseCode::sessionReplaced, "replaced by a newer session");
+            }
+        }
         return true;
     }
 
@@ -432,17 +574,30 @@ private:
         return response;
     }
 
-    void onOpen(Connection& connection, HttpRequest&& request) noexcept override {
+    void onOpen(Connection& connection) noexcept override {
         const SessionPtr session = sessionOf(connection);
-        session->setRequest(std::move(request));
-        registry_.add(session);
         guarded(session, "onOpen", [&] {
             if (openHook_) {
                 openHook_(session);
             }
         });
-        if (!options_.keepRequest) {
-            session->setRequest({});
+    }
+
+    // Another handshake object for the second decision, so that one who kept the first one cannot
+    // make it.
+    void onFirstMessage(Connection& connection, const Message& message) noexcept override {
+        const auto first = std::static_pointer_cast<Handshake>(connection.attachment());
+        const auto pending = detail::makeRef<PendingHandshake>(
+            detail::RefPtr<Connection>(&connection), first->pending().takeRequest());
+        connection.setPendingHandshake(pending);
+        Handshake::Decider& decider = *this;
+        const auto handshake = std::make_shared<Handshake>(
+            decider, pending, first->userId(), first->remoteAddress(), path_, first->takeParams());
+        if (message.type != MessageType::text) {
+            handshake->reject(401, "the first message must be text");
+        } else if (!guarded(nullptr, "onFirstMessage",
+                            [&] { firstMessageHook_(handshake, message.data); })) {
+            handshake->reject(500, "internal error");
         }
     }
 
@@ -507,6 +662,11 @@ private:
     const std::shared_ptr<const PathTemplate> path_;
     const std::size_t userIndex_;
 
+    const OriginPolicy origins_;
+    const ProxyTrust proxies_;
+
+    HandshakeHook handshakeHook_;
+    FirstMessageHook firstMessageHook_;
     OpenHook openHook_;
     MessageHook messageHook_;
     CloseHook closeHook_;
@@ -514,6 +674,8 @@ private:
     HttpHook httpHook_;
 
     Registry registry_;
+    const std::shared_ptr<std::atomic<std::size_t>> pendingHandshakes_ =
+        std::make_shared<std::atomic<std::size_t>>(0);
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
 

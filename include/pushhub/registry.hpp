@@ -23,6 +23,24 @@ public:
     std::size_t size() const noexcept { return first_ ? 1 + more_.size() : 0; }
     const SessionPtr& front() const noexcept { return first_; }
 
+    /// How many do not close yet.
+    std::size_t openCount() const noexcept {
+        std::size_t count = 0;
+        forEach([&](const SessionPtr& session) { count += session->isOpen() ? 1 : 0; });
+        return count;
+    }
+
+    /// The one that was added first of those that do not close yet; null if there is none.
+    SessionPtr oldestOpen() const {
+        SessionPtr oldest;
+        forEach([&](const SessionPtr& session) {
+            if (!oldest && session->isOpen()) {
+                oldest = session;
+            }
+        });
+        return oldest;
+    }
+
     void add(SessionPtr session) {
         if (first_) {
             more_.push_back(std::move(session));
@@ -71,13 +89,19 @@ private:
 /// of several locks for the time of a copy.
 class Registry {
 public:
-    void add(const SessionPtr& session) {
+    /// Adds a session, if its user has less than `mostPerUser` open ones; 0: any number.
+    /// Otherwise false, and nothing is added.
+    bool add(const SessionPtr& session, std::size_t mostPerUser = 0) {
         Shard& shard = shardOf(session->userId());
         const std::lock_guard<std::mutex> lock(shard.mutex);
         UserSessions& sessions = shard.users[session->userId()];
+        if (mostPerUser > 0 && sessions.openCount() >= mostPerUser) {
+            return false;
+        }
         users_ += sessions.empty() ? 1 : 0;
         sessions.add(session);
         ++sessions_;
+        return true;
     }
 
     void remove(const Session& session) {

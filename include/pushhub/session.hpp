@@ -1,8 +1,11 @@
 #pragma once
 
+#include <algorithm>
 #include <any>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,11 +61,14 @@ class Session {
 public:
     /// Made by the hub.
     Session(detail::RefPtr<Connection> connection, std::string userId,
-            std::shared_ptr<const PathTemplate> path, std::vector<std::string> params)
+            std::shared_ptr<const PathTemplate> path, std::vector<std::string> params,
+            HttpRequest request, std::any data)
         : connection_(std::move(connection)),
           userId_(std::move(userId)),
           path_(std::move(path)),
-          params_(std::move(params)) {}
+          params_(std::move(params)),
+          request_(std::move(request)),
+          data_(std::move(data)) {}
 
     SessionId id() const noexcept { return connection_->id(); }
     const std::string& userId() const noexcept { return userId_; }
@@ -87,8 +93,10 @@ public:
     /// First cookie of that name.
     std::optional<std::string> cookie(std::string_view name) const { return request_.cookie(name); }
 
-    /// "address:port" of the client, or of the proxy before it.
-    std::string remoteAddress() const { return connection_->remoteAddress(); }
+    /// "address:port" of the client; behind a trusted proxy, what that says.
+    std::string remoteAddress() const {
+        return forwardedFor_ ? *forwardedFor_ : connection_->remoteAddress();
+    }
 
     /// True until the session begins to close.
     bool isOpen() const noexcept { return connection_->accepting(); }
@@ -110,6 +118,15 @@ public:
         return connection_->close(code, reason);
     }
 
+    /// Closes the session with 4401 at that time, instead of at the one that was set before: for a
+    /// client whose proof of identity was renewed.
+    void expireAt(std::chrono::system_clock::time_point time) {
+        Command command;
+        command.function = std::make_unique<std::function<void()>>(
+            [connection = connection_, time] { expireAt(*connection, time); });
+        connection_->loop().submit(std::move(command));
+    }
+
     /// A place for the application's own data of this session. Not thread-safe: use it in hooks
     /// of this session only, or guard what it refers to. `data` is null if no `T` was put there.
     template <class T, class... Args>
@@ -123,7 +140,17 @@ public:
 
     // For the hub.
     Connection& connection() const noexcept { return *connection_; }
-    void setRequest(HttpRequest request) noexcept { request_ = std::move(request); }
+    void dropRequest() noexcept { request_ = {}; }
+    void setForwardedFor(std::string address) {
+        forwardedFor_ = std::make_unique<const std::string>(std::move(address));
+    }
+    static void expireAt(Connection& connection, std::chrono::system_clock::time_point time) {
+        using std::chrono::milliseconds;
+        constexpr milliseconds farthest = std::chrono::hours(24 * 365);
+        const auto left = time - std::chrono::system_clock::now();
+        connection.expireAfter(std::clamp<milliseconds>(
+            std::chrono::duration_cast<milliseconds>(left), milliseconds(1), farthest));
+    }
 
 private:
     SendResult send(MessageType type, std::string_view payload) {
@@ -142,6 +169,7 @@ private:
     const std::shared_ptr<const PathTemplate> path_;
     const std::vector<std::string> params_;  // as in path_; empty if the user is the only one
     HttpRequest request_;
+    std::unique_ptr<const std::string> forwardedFor_;
     std::any data_;
 };
 

@@ -144,16 +144,14 @@ TEST_CASE("stop cuts clients that do not answer, at the deadline") {
 TEST_CASE("run blocks until a hook stops the hub") {
     PushHub<> hub(anyPort());
     hub.onMessage([&](SessionPtr, std::string_view) { hub.stop(); });
-    hub.start();
+    std::thread running([&] { hub.run(); });
+    REQUIRE(until([&] { return hub.isRunning(); }));
     auto client = SocketClient::open(hub.port(), "/websocket/a");
     client.sendText("stop");
-    std::thread answering([&] {
-        client.readClose();
-        client.sendClose(CloseCode::goingAway);
-    });
-    hub.run();
+    CHECK(client.readClose() == CloseCode::goingAway);
+    client.sendClose(CloseCode::goingAway);
+    running.join();
     CHECK_FALSE(hub.isRunning());
-    answering.join();
 }
 
 TEST_CASE("a hub in the host's io_context") {
@@ -229,7 +227,20 @@ TEST_CASE("a hub in the host's io_context") {
         asio::post(context, [&] { hub.stop(50ms); });
         asio::post(context, [&] { context.stop(); });
         context.run();
+        hub.stop();
         CHECK_FALSE(hub.isRunning());
+    }
+    SECTION("destroyed in a handler of the only thread that runs it") {
+        auto other = std::make_unique<PushHub<>>(anyPort(), context);
+        other->start();
+        bool destroyed = false;
+        asio::post(context, [&] {
+            other.reset();
+            destroyed = true;
+            context.stop();
+        });
+        context.run();
+        CHECK(destroyed);
     }
 }
 

@@ -445,7 +445,8 @@ TEMPLATE_TEST_CASE("wrong options throw and name the value", "[hub]", LoopbackTr
     const auto message = [](Options options) -> std::string {
         try {
             typename H::Hub hub(options);
-        } catch (const std::invalid_argument& error) {
+            hub.start();
+        } catch (const std::logic_error& error) {
             return error.what();
         }
         return "nothing thrown";

@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "pushhub/handshake.hpp"
 #include "pushhub/push_hub.hpp"
 #include "pushhub/transport/loopback_transport.hpp"
 #include "support/catch.hpp"
@@ -120,14 +120,21 @@ TEST_CASE("Frames in the same bytes as the handshake are taken after onOpen", "[
     }
 }
 
-TEST_CASE("A close frame in the same bytes as the handshake", "[connection]") {
-    RecordedHub hub;
-    hub.hub.start();
-    const auto client = hub.hub.transport().connectRaw();
-    client->sendBytes(handshakeBytes("/websocket/1") + wire::clientClose(1000));
-    hub.poll();
-    CHECK(hub.events == Strings{"open 1", "close 1 1000"});
-    CHECK(hub.closes.at(0).clean);
+TEST_CASE("A close or a violation in the same bytes as the handshake", "[connection]") {
+    // The answer to the handshake goes first, whatever comes behind it.
+    for (const bool violation : {false, true}) {
+        RecordedHub hub;
+        hub.hub.start();
+        const auto client = hub.hub.transport().connectRaw();
+        client->sendBytes(handshakeBytes("/websocket/1") +
+                          (violation ? wire::clientFrame(3, "") : wire::clientClose(1000)));
+        hub.poll();
+        CHECK(client->status() == 101);
+        CHECK(client->closeCode() == (violation ? CloseCode::protocolError : CloseCode::normal));
+        CHECK(hub.count("open") == 1);
+        REQUIRE(hub.closes.size() == 1);
+        CHECK(hub.closes[0].clean == !violation);
+    }
 }
 
 TEST_CASE("Handshakes that are refused never are sessions", "[connection]") {
@@ -157,14 +164,14 @@ TEST_CASE("Handshakes that are refused never are sessions", "[connection]") {
     CHECK(hub.events == Strings{"open 1", "close 1 1000", "open 2"});
 }
 
-TEST_CASE("A client that has left before the answer never was a session", "[connection]") {
+TEST_CASE("A client that has left before the answer leaves no session", "[connection]") {
     RecordedHub hub;
     hub.hub.start();
     const auto client = hub.hub.transport().connectRaw();
     client->sendBytes(handshakeBytes("/websocket/1"));
     client->drop();
     hub.poll();
-    CHECK(hub.events.empty());
+    CHECK(hub.count("open") == hub.count("close"));
     CHECK(hub.hub.sessionCount() == 0);
 }
 
@@ -1079,7 +1086,7 @@ TEST_CASE("Events come in order: open first, close last and once", "[connection]
     }
     CHECK(good);
     CHECK(std::all_of(open.begin(), open.end(), [](int n) { return n == 0; }));
-    CHECK(hub.count("open") >= 21);  // those that vanish at once never are sessions
+    CHECK(hub.count("open") >= 21);  // those that vanish at once need not become sessions
     CHECK(hub.count("open") == hub.count("close"));
 }
 
@@ -1157,139 +1164,180 @@ TEST_CASE("Stop gives every session its end, and cuts those that do not go", "[c
     CHECK(hub.events.size() == events);
 }
 
-// A handler that decides later ---------------------------------------------------------------------
+// Decided later ------------------------------------------------------------------------------------
 
 namespace {
 
-/// Keeps each handshake until the test answers it.
-class DeferringHandler final : public TransportHandler {
-public:
-    const Options& options() const noexcept override { return options_; }
-    bool onHandshake(PendingHandshake& handshake) noexcept override {
-        pending.emplace_back(&handshake);
-        return true;
-    }
-    std::optional<HttpResponse> onHttp(const HttpRequest&) noexcept override { return {}; }
-    void onOpen(Connection& connection, HttpRequest&& request) noexcept override {
-        events.push_back("open " + std::string(request.path()));
-        open.push_back(&connection);
-    }
-    void onMessage(Connection&, const Message& message) noexcept override {
-        events.push_back("message " + std::string(message.data));
-    }
-    void onDropped(Connection&, std::uint64_t) noexcept override { events.push_back("dropped"); }
-    void onClose(Connection&, const CloseInfo&) noexcept override { events.push_back("close"); }
-    void onError(Connection*, std::error_code, std::string_view) noexcept override {
-        events.push_back("error");
+/// A hub that keeps each handshake until the test decides it.
+struct DeferringHub {
+    DeferringHub() {
+        recorded.hub.onHandshake(
+            [this](const HandshakePtr& handshake) { pending.push_back(handshake); });
+        recorded.hub.start();
     }
 
-    std::vector<detail::RefPtr<PendingHandshake>> pending;
-    std::vector<Connection*> open;
-    Strings events;
+    LoopbackTransport& transport() { return recorded.hub.transport(); }
 
-private:
-    Options options_;
-};
-
-struct Deferred {
-    explicit Deferred(const Options& options = {}) : transport(options) { transport.start(handler); }
-    ~Deferred() { transport.stop(handler, 1s); }
-
-    void broadcast(std::string_view text) {
-        transport.sendAll(handler, Frame::make(protocol::Opcode::text, text), nullptr);
-    }
-
-    DeferringHandler handler;
-    LoopbackTransport transport;
+    std::vector<HandshakePtr> pending;
+    RecordedHub recorded;
 };
 
 }  // namespace
 
-TEST_CASE("A handshake that is answered later", "[connection]") {
-    Deferred deferred;
-    auto& transport = deferred.transport;
-    auto& pending = deferred.handler.pending;
-    const auto client = transport.connect("/any");
+TEST_CASE("A handshake that is decided later", "[connection]") {
+    DeferringHub hub;
+    auto& transport = hub.transport();
+    auto& pending = hub.pending;
+    const Strings& events = hub.recorded.events;
+    const auto client = transport.connect("/websocket/1");
     client->send("early");
     transport.poll();
     client->send("bird");
     transport.poll();
     REQUIRE(pending.size() == 1);
     CHECK(client->status() == 0);
-    CHECK(deferred.handler.events.empty());
+    CHECK(events.empty());
 
     SECTION("accepted") {
-        HandshakeAcceptance acceptance;
+        Acceptance acceptance;
         acceptance.headers = {{"X-Extra", "yes"}};
         CHECK_FALSE(pending[0]->accept(std::move(acceptance)));
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
-        CHECK(pending[0]->reject({403, "no"}) == Errc::handshakeAnswered);
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
+        CHECK(pending[0]->reject(403) == Errc::handshakeAnswered);
         transport.poll();
         CHECK(client->status() == 101);
         CHECK(client->response().find("X-Extra: yes\r\n") != std::string::npos);
-        CHECK(deferred.handler.events == Strings{"open /any", "message early", "message bird"});
+        CHECK(events == Strings{"open 1", "message 1 early", "message 1 bird"});
     }
     SECTION("rejected") {
-        CHECK_FALSE(pending[0]->reject({403, "no"}));
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
+        CHECK_FALSE(pending[0]->reject(403, "no"));
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
         transport.poll();
         CHECK(client->status() == 403);
-        CHECK(deferred.handler.events.empty());
+        CHECK(events.empty());
     }
     SECTION("too late: the client has gone") {
         client->drop();
         transport.poll();
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
         transport.poll();
-        CHECK(deferred.handler.events.empty());
+        CHECK(events.empty());
     }
     SECTION("too late: time-out") {
         transport.advance(11s);
         CHECK(client->status() == 503);
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
         transport.poll();
-        CHECK(deferred.handler.events.empty());
+        CHECK(events.empty());
     }
-    SECTION("the client goes between the answer and its execution") {
-        client->drop();
-        CHECK_FALSE(pending[0]->accept({}));
-        transport.poll();
-        CHECK(deferred.handler.events.empty());
-    }
-    SECTION("the transport is stopped first") {
-        deferred.transport.stop(deferred.handler, 1s);
+    SECTION("the hub is stopped first") {
+        hub.recorded.hub.stop(1s);
         CHECK(client->status() == 503);
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
-        CHECK(deferred.handler.events.empty());
-        deferred.transport.start(deferred.handler);  // for the destructor
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
+        CHECK(events.empty());
     }
-    SECTION("the handler forgets it") {
+    SECTION("the hub is stopped between the answer and its execution") {
+        CHECK_FALSE(pending[0]->accept());
+        hub.recorded.hub.stop(1s);
+        CHECK(hub.recorded.count("open") == hub.recorded.count("close"));
+        CHECK(hub.recorded.hub.sessionCount() == 0);
+    }
+    SECTION("the application forgets it") {
         pending.clear();
         transport.poll();
         CHECK(client->status() == 0);
         transport.advance(11s);
         CHECK(client->status() == 503);
+        CHECK(events.empty());
     }
     SECTION("a client that does not wait for the answer") {
         client->sendBytes(std::string(20'000, 'x'));
         transport.poll();
-        CHECK(pending[0]->accept({}) == Errc::handshakeAnswered);
+        CHECK(pending[0]->accept() == Errc::handshakeAnswered);
+        CHECK(events.empty());
     }
 }
 
 TEST_CASE("A session gets each broadcast that comes after it has opened", "[connection]") {
     // The broadcasts and the answer to the handshake in one batch of the loop: the second one must
     // not be joined to the first, which the session does not get.
-    Deferred deferred;
-    auto& transport = deferred.transport;
-    const auto client = transport.connect("/any");
-    transport.poll();
-    REQUIRE(deferred.handler.pending.size() == 1);
-    deferred.broadcast("before");
-    deferred.handler.pending[0]->accept({});
-    deferred.broadcast("after");
-    deferred.broadcast("after that");
-    transport.poll();
+    DeferringHub hub;
+    const auto client = hub.transport().connect("/websocket/1");
+    hub.transport().poll();
+    REQUIRE(hub.pending.size() == 1);
+    hub.recorded.hub.sendAll("before");
+    hub.pending[0]->accept();
+    hub.recorded.hub.sendAll("after");
+    hub.recorded.hub.sendAll("after that");
+    hub.transport().poll();
     CHECK(client->status() == 101);
     CHECK(client->takeTexts() == Strings{"after", "after that"});
+}
+
+TEST_CASE("Broadcasts before a client is admitted are not its own", "[connection]") {
+    DeferringHub hub;
+    const auto client = hub.transport().connect("/websocket/1");
+    for (int i = 0; i < 3; ++i) {
+        hub.recorded.hub.sendAll(std::string(5000, 'x'));
+        hub.transport().poll();
+    }
+    SECTION("it goes while it waits") {
+        client->drop();
+        hub.transport().poll();
+        CHECK(hub.recorded.events.empty());
+    }
+    SECTION("it is admitted and closes") {
+        hub.pending.at(0)->accept();
+        hub.transport().poll();
+        client->close();
+        hub.transport().poll();
+        REQUIRE(hub.recorded.closes.size() == 1);
+        CHECK(ended(hub.recorded.closes[0]) == 0);
+        CHECK(client->take().empty());
+    }
+}
+
+TEST_CASE("A first message that is decided too late opens no session", "[connection]") {
+    RecordedHub hub;
+    std::vector<HandshakePtr> pending;
+    hub.hub.onFirstMessage([&](const HandshakePtr& handshake, std::string_view) {
+        pending.push_back(handshake);
+    });
+    hub.hub.start();
+    const auto client = hub.connect("1");
+    REQUIRE(client->status() == 101);
+    client->send("token");
+    hub.poll();
+    REQUIRE(pending.size() == 1);
+    Acceptance acceptance;
+    acceptance.userId = "1";
+
+    SECTION("in time") {
+        CHECK_FALSE(pending[0]->accept(acceptance));
+        client->send("first");
+        hub.poll();
+        CHECK(hub.events == Strings{"open 1", "message 1 first"});
+    }
+    SECTION("after the time-out") {
+        client->setReading(false, 0);
+        hub.advance(11s);
+        pending[0]->accept(acceptance);
+        hub.poll();
+        CHECK(hub.hub.sessionCount() == 0);
+        CHECK(hub.count("open") == 0);
+        client->setReading(true);
+        hub.poll();
+        CHECK(client->closeCode() == CloseCode::unauthorized);
+    }
+    SECTION("after the client has gone") {
+        client->drop();
+        hub.poll();
+        CHECK(pending[0]->accept(acceptance) == Errc::handshakeAnswered);
+        hub.poll();
+        CHECK(hub.hub.sessionCount() == 0);
+        CHECK(hub.events.empty());
+    }
+    hub.hub.stop();
+    CHECK(hub.hub.sessionCount() == 0);
+    CHECK(hub.count("open") == hub.count("close"));
 }

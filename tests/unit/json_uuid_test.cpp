@@ -97,7 +97,7 @@ TEST_CASE("UUIDs from several threads are all different") {
 
 #if __has_include(<sys/wait.h>)
 TEST_CASE("a forked child makes other UUIDs than its parent") {
-    constexpr int each = 40;
+    constexpr std::size_t each = 40;
     uuidV4();  // so that there is something the child could repeat
     int ends[2];
     REQUIRE(::pipe(ends) == 0);
@@ -105,7 +105,7 @@ TEST_CASE("a forked child makes other UUIDs than its parent") {
     REQUIRE(child >= 0);
     if (child == 0) {
         std::string made;
-        for (int i = 0; i < each; ++i) {
+        for (std::size_t i = 0; i < each; ++i) {
             made += uuidV4();
         }
         const bool written =
@@ -114,7 +114,7 @@ TEST_CASE("a forked child makes other UUIDs than its parent") {
     }
     ::close(ends[1]);
     std::set<std::string> all;
-    for (int i = 0; i < each; ++i) {
+    for (std::size_t i = 0; i < each; ++i) {
         all.insert(uuidV4());
     }
     std::string made(each * 36, ' ');

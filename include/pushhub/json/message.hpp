@@ -11,11 +11,11 @@
 
 #include <rapidjson/document.h>
 
-#include "pushhub/json/detail/parse.hpp"
-#include "pushhub/json/detail/writer.hpp"
-#include "pushhub/json/error.hpp"
-#include "pushhub/json/uuid.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/json/detail/parse.hpp>
+#include <pushhub/json/detail/writer.hpp>
+#include <pushhub/json/error.hpp>
+#include <pushhub/json/uuid.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub::json {
 namespace detail {

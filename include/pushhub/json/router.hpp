@@ -13,19 +13,19 @@
 
 #include <rapidjson/document.h>
 
-#include "pushhub/fwd.hpp"
-#include "pushhub/json/detail/parse.hpp"
-#include "pushhub/json/detail/scan.hpp"
-#include "pushhub/json/error.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/fwd.hpp>
+#include <pushhub/json/detail/parse.hpp>
+#include <pushhub/json/detail/scan.hpp>
+#include <pushhub/json/error.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub::json {
 
 /// What a `Router` takes; each message is checked against it before anything is built of it.
 struct RouterOptions {
-    std::string field = "type";       ///< The member whose text chooses the handler; not empty.
-    std::size_t maxSize = 64 * 1024;  ///< Largest message, bytes: 1 to 2^30.
-    std::size_t maxDepth = 32;        ///< Objects and arrays in each other: 1 to 1000.
+    std::string field = "type";  ///< The member whose text chooses the handler; not empty.
+    std::size_t maxSize = std::size_t{64} * 1024;  ///< Largest message, bytes: 1 to 2^30.
+    std::size_t maxDepth = 32;                     ///< Objects and arrays in each other: 1 to 1000.
 };
 
 /// Why a message reached no handler.
@@ -96,11 +96,11 @@ public:
             throw std::invalid_argument("Router.on: the type " + quoted(type) + " is not UTF-8");
         }
         requireHandler("on", handler);
-        const auto [route, isNew] = routes_.try_emplace(std::move(type), std::move(handler));
-        if (!isNew) {
-            throw std::invalid_argument("Router.on: the type " + quoted(route->first) +
+        if (routes_.count(type) != 0) {
+            throw std::invalid_argument("Router.on: the type " + quoted(type) +
                                         " has a handler already");
         }
+        routes_[std::move(type)] = std::move(handler);
         return *this;
     }
 
@@ -132,7 +132,7 @@ public:
 
         // A usual message fits this and then allocates no memory for its values.
         alignas(std::max_align_t) char buffer[4096];
-        rapidjson::MemoryPoolAllocator<> pool(buffer, sizeof buffer, 16 * 1024);
+        rapidjson::MemoryPoolAllocator<> pool(buffer, sizeof buffer, std::size_t{16} * 1024);
         rapidjson::Document document(&pool);
         std::optional<detail::Problem> problem;
         auto generate = [&](rapidjson::Document& target) {

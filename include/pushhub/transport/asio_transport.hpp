@@ -522,8 +522,12 @@ public:
         }
     }
 
-    /// True on a thread that runs one of the loops at the moment, that is: in a hook.
+    /// True on a thread that `stop` would wait for: in a hook, or in any handler of the host's
+    /// io_context.
     bool onLoop() const noexcept {
+        if (hostContext_ && hostContext_->get_executor().running_in_this_thread()) {
+            return true;
+        }
         const auto running = loops();
         return std::any_of(running->begin(), running->end(),
                            [](const auto& loop) { return loop->onLoop(); });
@@ -634,14 +638,14 @@ private:
         return true;
     }
 
-    // Lets the host's io_context go on for a moment. If nobody runs it any more, or this thread is
-    // the one that should, it is run here, or stop would wait in vain.
+    // Lets the host's io_context go on for a moment. If nobody runs it any more, it is run here, or
+    // stop would wait in vain.
     void pause() {
         const bool stopped = hostContext_->stopped();
         if (stopped) {
             hostContext_->restart();
         }
-        if (helpHost_ || stopped || hostContext_->get_executor().running_in_this_thread()) {
+        if (helpHost_ || stopped) {
             hostContext_->poll();
         }
         if (stopped) {

@@ -80,10 +80,12 @@ public:
 
     // The loop -----------------------------------------------------------------------------
 
-    /// What the handler attached when it accepted the handshake.
+    /// What the handler wants to find with the connection's events.
     const std::shared_ptr<void>& attachment() const noexcept { return attachment_; }
+    void setAttachment(std::shared_ptr<void> attachment) { attachment_ = std::move(attachment); }
     Channel* channel() const noexcept { return channel_.get(); }
     bool open() const noexcept { return phase_ == Phase::open; }
+    bool admitted() const noexcept { return admitted_; }
 
     /// The channel whose handler is asked to decide the handshake, and then decides it.
     void setChannel(detail::RefPtr<Channel> channel) { channel_ = std::move(channel); }
@@ -95,6 +97,9 @@ public:
     void setPendingHandshake(detail::RefPtr<PendingHandshake> pending) {
         handshake_->pending = std::move(pending);
     }
+
+    /// Keeps something until the connection is admitted or refused, or has gone.
+    void keepWhilePending(std::shared_ptr<void> ticket) { handshake_->ticket = std::move(ticket); }
 
     /// First call: the time for the handshake begins.
     void begin() { loop_->armTimer(*this, loop_->listenerOptions().handshakeTimeout); }
@@ -132,9 +137,23 @@ public:
     /// Ends at once, without a closing handshake.
     void abort(std::error_code error);
 
-    /// Answers the handshake; ignored unless one is pending.
-    void acceptHandshake(HandshakeAcceptance acceptance, HttpRequest& request);
+    /// Answers a pending handshake with 101. With an attachment the connection is admitted as a
+    /// session; without, it is open for one message, and for `Options::decisionTimeout`.
+    void acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
+                         std::shared_ptr<void> attachment);
+
+    /// Makes a session of a connection that is open: it is told to the handler, and gets pushes.
+    void admit(std::shared_ptr<void> attachment);
+
+    /// Refuses a pending handshake, or a connection that is open and not admitted.
     void rejectHandshake(const HttpResponse& response, bool headOnly = false);
+
+    /// Closes the session with 4401 after this time, instead of the time that was set before.
+    void expireAfter(std::chrono::milliseconds time) {
+        if (phase_ == Phase::open && admitted_) {
+            loop_->armTimer(*this, time);
+        }
+    }
 
     /// In a batch of its loop this connection has something to flush.
     bool touched = false;
@@ -156,17 +175,19 @@ private:
     enum class Phase : std::uint8_t {
         handshake,  // the request is not complete
         deciding,   // the request is complete, the handler has not answered
-        open,
+        open,        // for frames; a session once it is admitted
         closing,    // our close frame is queued or sent, the peer's not seen
         lingering,  // nothing more to say: wait until the client has read it and hangs up
         ended
     };
 
-    // Exists while the handshake does.
+    // Exists until the connection is admitted.
     struct HandshakeState {
-        std::string bytes;  // an incomplete request, or frames that came before the answer
+        std::string bytes;  // an incomplete request, or what came before the answer
         std::size_t scanned = 0;
         detail::RefPtr<PendingHandshake> pending;
+        std::shared_ptr<void> ticket;
+        bool firstMessageTaken = false;
     };
 
     // Exists from the first close frame on.
@@ -181,6 +202,12 @@ private:
     const Options& options() const noexcept { return channel_->options; }
 
     void readHandshake(char* data, std::size_t size);
+    void holdBack(const char* data, std::size_t size);
+    void readHeldBack();
+    void dropHandshake() noexcept;
+    bool held() const noexcept {
+        return phase_ == Phase::open && !admitted_ && handshake_->firstMessageTaken;
+    }
     void readFrames(char* data, std::size_t size);
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
@@ -216,7 +243,8 @@ private:
     std::unique_ptr<ClosingState> closing_;
     FramePtr waitingPong_;
     Phase phase_ = Phase::handshake;
-    bool blocked_ = false;       // waits for the socket
+    bool admitted_ = false;       // a session, of which the handler is told
+    bool blocked_ = false;        // waits for the socket
     bool endAfterFlush_ = false;  // an HTTP answer is the last that is sent
 };
 
@@ -273,17 +301,24 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
 inline void Connection::receive(char* data, std::size_t size) {
     switch (phase_) {
         case Phase::handshake: readHandshake(data, size); break;
-        case Phase::deciding:
-            // A client that does not wait for the answer: keep a little, for when it comes.
-            handshake_->bytes.append(data, size);
-            if (handshake_->bytes.size() > loop_->listenerOptions().maxHandshakeBytes) {
-                abort(Errc::protocolViolation);
-            }
-            break;
+        case Phase::deciding: holdBack(data, size); break;
         case Phase::open:
+            if (held()) {
+                holdBack(data, size);
+                break;
+            }
+            [[fallthrough]];
         case Phase::closing: readFrames(data, size); break;
         case Phase::lingering:
         case Phase::ended: break;
+    }
+}
+
+// A client that does not wait for the answer: keep a little, for when it comes.
+inline void Connection::holdBack(const char* data, std::size_t size) {
+    handshake_->bytes.append(data, size);
+    if (handshake_->bytes.size() > loop_->listenerOptions().maxHandshakeBytes) {
+        abort(Errc::protocolViolation);
     }
 }
 
@@ -317,68 +352,91 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     loop_->routeHandshake(*this, std::move(request));
 }
 
-inline void Connection::acceptHandshake(HandshakeAcceptance acceptance, HttpRequest& request) {
+inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
+                                        std::shared_ptr<void> attachment) {
     if (phase_ != Phase::deciding) {
         return;
     }
-    // Before onOpen: a client that has gone meanwhile never was a session.
-    sendRaw(protocol::upgradeResponse(request.header("Sec-WebSocket-Key"), acceptance.subprotocol,
-                                      acceptance.headers));
-    if (phase_ != Phase::deciding) {
-        return;
-    }
-    const std::unique_ptr<HandshakeState> handshake = std::move(handshake_);
-    loop_->disarmTimer(*this);
-    attachment_ = std::move(acceptance.attachment);
     phase_ = Phase::open;
+    queueControl(Frame::raw(protocol::upgradeResponse(request.header("Sec-WebSocket-Key"),
+                                                      answer.subprotocol, answer.headers)));
+    if (attachment) {
+        admit(std::move(attachment));
+    } else {
+        loop_->armTimer(*this, options().decisionTimeout);
+        readHeldBack();
+    }
+    flush();
+}
+
+inline void Connection::admit(std::shared_ptr<void> attachment) {
+    if (phase_ != Phase::open || admitted_) {
+        return;
+    }
+    loop_->disarmTimer(*this);
+    attachment_ = std::move(attachment);
+    admitted_ = true;
     seen_ = channel_->log.end();
     loop_->connectionOpened(*this);
-    channel_->handler->onOpen(*this, std::move(request));
-    if (!handshake->bytes.empty()) {
-        readFrames(handshake->bytes.data(), handshake->bytes.size());
+    channel_->handler->onOpen(*this);
+    readHeldBack();
+    handshake_.reset();
+}
+
+inline void Connection::readHeldBack() {
+    std::string bytes;
+    bytes.swap(handshake_->bytes);
+    if (!bytes.empty()) {
+        readFrames(bytes.data(), bytes.size());
     }
 }
 
 inline void Connection::rejectHandshake(const HttpResponse& response, bool headOnly) {
+    if (phase_ == Phase::deciding && channel_ && options().closeInsteadOfStatus) {
+        acceptHandshake({}, handshake_->pending->request(), nullptr);
+    }
+    if (phase_ == Phase::open && !admitted_) {
+        std::string_view reason = response.body;
+        reason = reason.substr(0, reason.find_last_not_of('\n') + 1);
+        beginClose(closeCodeFor(response.status), reason, ClosedBy::hub, {}, true);
+        return;
+    }
     if (phase_ != Phase::handshake && phase_ != Phase::deciding) {
         return;
     }
-    if (handshake_ && handshake_->pending) {
-        handshake_->pending->abandon();
-    }
-    handshake_.reset();
+    dropHandshake();
     phase_ = Phase::lingering;
     endAfterFlush_ = true;
     loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);
     sendRaw(serialize(response, headOnly, false));
 }
 
-template <class Answer>
-std::error_code PendingHandshake::answer(Answer give) {
-    if (answered_.exchange(true)) {
+inline void Connection::dropHandshake() noexcept {
+    if (handshake_ && handshake_->pending) {
+        handshake_->pending->abandon();
+    }
+    handshake_.reset();
+}
+
+inline std::error_code PendingHandshake::decide(std::function<void()> decision) {
+    if (decided_.exchange(true)) {
         return Errc::handshakeAnswered;
     }
     if (connection_->loop().onLoop()) {
-        give();
+        decision();
         return {};
     }
     Command command;
     command.function = std::make_unique<std::function<void()>>(
-        [self = detail::RefPtr<PendingHandshake>(this), give = std::move(give)]() mutable {
-            give();
+        [self = detail::RefPtr<PendingHandshake>(this), decision = std::move(decision)] {
+            decision();
         });
     return connection_->loop().submit(std::move(command)) ? std::error_code()
                                                           : Errc::handshakeAnswered;
 }
 
-inline std::error_code PendingHandshake::accept(HandshakeAcceptance acceptance) {
-    return answer([this, acceptance = std::move(acceptance)]() mutable {
-        connection_->acceptHandshake(std::move(acceptance), request_);
-    });
-}
-
 inline std::error_code PendingHandshake::reject(HttpResponse response) {
-    return answer([this, response = std::move(response)] {
+    return decide([this, response = std::move(response)] {
         connection_->rejectHandshake(response);
     });
 }
@@ -389,12 +447,15 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     std::unique_ptr<protocol::Engine> engine =
         engine_ ? std::move(engine_) : loop_->engines().take();
     engine->setMaxMessageSize(options().maxMessageSize);
-    while (size > 0 && (phase_ == Phase::open || phase_ == Phase::closing)) {
+    while (size > 0 && (phase_ == Phase::open || phase_ == Phase::closing) && !held()) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
         data += used;
         size -= used;
         handle(event, *engine);
+    }
+    if (size > 0 && held()) {
+        holdBack(data, size);
     }
     if (engine->idle() || phase_ > Phase::closing) {
         loop_->engines().give(std::move(engine));
@@ -408,7 +469,10 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
         case protocol::EngineEvent::needMore:
         case protocol::EngineEvent::pong: break;
         case protocol::EngineEvent::message:
-            if (phase_ == Phase::open && accepting()) {
+            if (phase_ == Phase::open && !admitted_) {
+                handshake_->firstMessageTaken = true;
+                channel_->handler->onFirstMessage(*this, {engine.payload(), engine.type()});
+            } else if (phase_ == Phase::open && accepting()) {
                 channel_->handler->onMessage(*this, {engine.payload(), engine.type()});
             }
             break;
@@ -472,7 +536,7 @@ inline void Connection::enqueue(FramePtr frame) {
 
 inline void Connection::takeBroadcasts(bool writeNow) {
     BroadcastLog& log = channel_->log;
-    if (seen_ == log.end()) {
+    if (seen_ == log.end() || !admitted_) {
         return;
     }
     log.seal();
@@ -649,6 +713,7 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
             return;
         }
     }
+    dropHandshake();
     phase_ = Phase::closing;
     budget_.close();
     reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
@@ -704,6 +769,10 @@ inline void Connection::finishClose() {
 inline void Connection::reportClose() {
     budget_.close();
     phase_ = Phase::lingering;
+    if (!admitted_) {
+        closing_.reset();
+        return;
+    }
     loop_->connectionLeft(*this);
     CloseInfo info = closing_ ? std::move(closing_->info) : CloseInfo();
     closing_.reset();
@@ -753,7 +822,11 @@ inline void Connection::expired() {
             rejectHandshake({503, "the handshake could not be decided in time\n"});
             break;
         case Phase::closing: abort(Errc::closeTimeout); break;
-        case Phase::open: break;
+        case Phase::open:
+            beginClose(CloseCode::unauthorized,
+                       admitted_ ? "session has expired" : "authentication took too long",
+                       ClosedBy::hub, {}, !admitted_);
+            break;
         case Phase::lingering:
         case Phase::ended: end(); break;
     }
@@ -763,11 +836,8 @@ inline void Connection::end() noexcept {
     if (phase_ == Phase::ended) {
         return;
     }
-    if (handshake_ && handshake_->pending) {
-        handshake_->pending->abandon();
-    }
+    dropHandshake();
     phase_ = Phase::ended;
-    handshake_.reset();
     waitingPong_ = nullptr;
     loop_->disarmTimer(*this);
     closeSocket();

@@ -94,6 +94,12 @@ public:
 
     /// Removes a handler, which has no sessions any more.
     void detach(const TransportHandler& handler) {
+        for (const auto& connection : connectionsOf(others_)) {
+            if (connection->channel() && connection->channel()->handler == &handler &&
+                connection->open()) {
+                connection->abort(Errc::notRunning);  // open, but never admitted
+            }
+        }
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             if (channels_[i]->handler == &handler) {
                 channels_[i]->handler = nullptr;
@@ -112,8 +118,8 @@ public:
             return;
         }
         for (const auto& connection : connectionsOf(others_)) {
-            if (connection->channel() == channel && connection->pendingHandshake()) {
-                connection->pendingHandshake()->reject({503, "the service is stopping\n"});
+            if (connection->channel() == channel) {
+                connection->rejectHandshake({503, "the service is stopping\n"});
             }
         }
         for (const auto& connection : connectionsOf(channel->sessions)) {

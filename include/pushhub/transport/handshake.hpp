@@ -1,7 +1,7 @@
 #pragma once
 
 #include <atomic>
-#include <memory>
+#include <functional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -14,14 +14,13 @@
 
 namespace pushhub {
 
-/// How a handshake is accepted.
-struct HandshakeAcceptance {
-    std::shared_ptr<void> attachment;  ///< What the handler wants back with each event.
-    std::string subprotocol;           ///< One of those the client asked for, or none.
-    std::vector<std::pair<std::string, std::string>> headers;  ///< Added to the 101 answer.
+/// What the 101 answer says beside the obligatory.
+struct UpgradeAnswer {
+    std::string subprotocol;  ///< One of those the client asked for, or none.
+    std::vector<std::pair<std::string, std::string>> headers{};
 };
 
-/// A client's request to open a session, answered once: at once, or later from any thread.
+/// A client's request to open a session, to be decided once: at once, or later from any thread.
 class PendingHandshake final : public detail::RefCounted<PendingHandshake> {
 public:
     PendingHandshake(detail::RefPtr<Connection> connection, HttpRequest request)
@@ -30,23 +29,23 @@ public:
     const HttpRequest& request() const noexcept { return request_; }
     Connection& connection() const noexcept { return *connection_; }
 
-    /// Opens the session. `Errc::handshakeAnswered` if there was an answer before, or the client
-    /// has gone. Any thread.
-    std::error_code accept(HandshakeAcceptance acceptance);
+    /// Takes the request away, to keep it. For whoever decides, on the loop.
+    HttpRequest takeRequest() noexcept { return std::move(request_); }
 
-    /// Refuses with an HTTP answer and closes the connection. Otherwise like `accept`.
+    /// Runs `decision` on the connection's loop: at once if this is its thread. Only the first
+    /// decision counts; after it, or if the client has gone, `Errc::handshakeAnswered`. Any thread.
+    std::error_code decide(std::function<void()> decision);
+
+    /// Refuses with an HTTP answer and closes the connection. Otherwise like `decide`.
     std::error_code reject(HttpResponse response);
 
-    /// The connection has gone: from now on an answer is too late.
-    void abandon() noexcept { answered_.store(true); }
+    /// The connection has gone: from now on a decision is too late.
+    void abandon() noexcept { decided_.store(true); }
 
 private:
-    template <class Answer>
-    std::error_code answer(Answer give);
-
-    detail::RefPtr<Connection> connection_;
+    const detail::RefPtr<Connection> connection_;
     HttpRequest request_;
-    std::atomic<bool> answered_{false};
+    std::atomic<bool> decided_{false};
 };
 
 }  // namespace pushhub

@@ -33,7 +33,8 @@ namespace pushhub {
 /// |                             |                 | `const RefPtr<ExceptList>&`, which may be   |
 /// |                             |                 | null. Any thread.                           |
 /// | `t.port()`                  | `std::uint16_t` | Where it listens. Any thread.               |
-/// | `t.onLoop()`                | `bool`          | Is this a thread that is in a hook?         |
+/// | `t.onLoop()`                | `bool`          | Is this a thread that `stop` waits for, such|
+/// |                             |                 | as one that is in a hook?                   |
 /// | `t.later(function)`         | `void`          | Calls a `std::function<void()>` once, on a  |
 /// |                             |                 | thread for which `onLoop` is false.         |
 ///

@@ -15,7 +15,8 @@
 namespace pushhub {
 
 /// Who gets the events of a transport: a hub. Of one connection the events come one at a time, on
-/// the loop of that connection: onOpen, then onMessage and onDropped, then onClose exactly once.
+/// the loop of that connection: once it is admitted, onOpen, then onMessage and onDropped, then
+/// onClose exactly once.
 /// No function may throw, and none is called after `Transport::stop` has returned.
 class TransportHandler {
 public:
@@ -32,8 +33,12 @@ public:
     /// Offers a GET or HEAD request that is no handshake. Nothing if this handler has no answer.
     virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) noexcept = 0;
 
-    /// The handshake was accepted; `request` may be taken to be kept.
-    virtual void onOpen(Connection& connection, HttpRequest&& request) noexcept = 0;
+    /// The connection was admitted as a session.
+    virtual void onOpen(Connection& connection) noexcept = 0;
+
+    /// The first message of a connection that is open and not admitted. Until it is, or is
+    /// refused, what follows is held back.
+    virtual void onFirstMessage(Connection& connection, const Message& message) noexcept = 0;
     virtual void onMessage(Connection& connection, const Message& message) noexcept = 0;
 
     /// A broadcast of `bytes` found the session's queue full and was dropped for it.

@@ -10,8 +10,8 @@
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
 
-#include "pushhub/json/detail/scan.hpp"
-#include "pushhub/json/error.hpp"
+#include <pushhub/json/detail/scan.hpp>
+#include <pushhub/json/error.hpp>
 
 namespace pushhub::json::detail {
 
@@ -61,6 +61,7 @@ class DocumentHandler {
 public:
     explicit DocumentHandler(Document& target) noexcept : target_(target) {}
 
+    // RapidJSON's names. NOLINTBEGIN(readability-identifier-naming)
     bool Null() { return target_.Null(); }
     bool Bool(bool value) { return target_.Bool(value); }
     bool Int(int value) { return target_.Int(value); }
@@ -81,6 +82,7 @@ public:
     bool EndObject(rapidjson::SizeType members) { return target_.EndObject(members); }
     bool StartArray() { return target_.StartArray(); }
     bool EndArray(rapidjson::SizeType elements) { return target_.EndArray(elements); }
+    // NOLINTEND(readability-identifier-naming)
 
 private:
     Document& target_;

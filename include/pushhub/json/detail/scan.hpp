@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "pushhub/json/error.hpp"
+#include <pushhub/json/error.hpp>
 
 namespace pushhub::json::detail {
 

@@ -7,16 +7,17 @@
 
 #include <rapidjson/writer.h>
 
-#include "pushhub/json/error.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/json/error.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub::json::detail {
 
 /// A RapidJSON output stream that appends to a string.
 struct StringSink {
     using Ch = char;
+    // RapidJSON's names. NOLINTNEXTLINE(readability-identifier-naming)
     void Put(char c) { out.push_back(c); }
-    void Flush() const noexcept {}
+    void Flush() const noexcept {}  // NOLINT(readability-identifier-naming)
     std::string& out;
 };
 

@@ -1,0 +1,193 @@
+#pragma once
+
+#include <any>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "pushhub/auth/token_sources.hpp"
+#include "pushhub/handshake.hpp"
+#include "pushhub/http/response.hpp"
+
+namespace pushhub::auth {
+
+/// Whom a token stands for.
+struct Identity {
+    /// Never empty: a token that names nobody proves nothing, and is refused.
+    std::string userId;
+    /// When the token ends, and the session with it.
+    std::optional<std::chrono::system_clock::time_point> expires{};
+    /// Becomes the session's data, see `Session::data`.
+    std::any data{};
+};
+
+namespace detail {
+
+/// The value of WWW-Authenticate (RFC 6750, section 3).
+inline std::string challenge(const std::string& realm, const char* error) {
+    std::string out = "Bearer";
+    if (!realm.empty()) {
+        out += " realm=\"" + realm + "\"";
+    }
+    if (error) {
+        out += std::string(realm.empty() ? "" : ",") + " error=\"" + error + "\"";
+    }
+    return out;
+}
+
+inline HttpResponse unauthorized(const std::string& realm, const char* error) {
+    HttpResponse response{401, error ? "the token is not valid\n" : "a token is needed\n"};
+    response.headers = {{"WWW-Authenticate", challenge(realm, error)}};
+    return response;
+}
+
+}  // namespace detail
+
+/// The verdict on a token, to be given once: at once, or later from any thread. Copies are the
+/// same verdict; after the first one the others change nothing.
+class Decision {
+public:
+    /// Made by the authenticator.
+    Decision(HandshakePtr handshake, std::string subprotocol, std::string realm)
+        : handshake_(std::move(handshake)),
+          subprotocol_(std::move(subprotocol)),
+          realm_(std::move(realm)) {}
+
+    /// Accepts the client as that user, or refuses it with 401 if there is none. Returns
+    /// `Errc::handshakeAnswered` if it was decided before, the client has gone, or it is too late.
+    std::error_code operator()(std::optional<Identity> identity) const {
+        if (!identity || identity->userId.empty()) {
+            return handshake_->reject(detail::unauthorized(realm_, "invalid_token"));
+        }
+        Acceptance acceptance;
+        acceptance.userId = std::move(identity->userId);
+        acceptance.subprotocol = subprotocol_;
+        acceptance.expires = identity->expires;
+        acceptance.data = std::move(identity->data);
+        return handshake_->accept(std::move(acceptance));
+    }
+
+private:
+    HandshakePtr handshake_;
+    std::string subprotocol_;
+    std::string realm_;
+};
+
+namespace detail {
+
+using Check = std::function<void(std::string token, Decision decide)>;
+
+/// The host's check of a token, of either kind.
+template <class HostCheck>
+Check makeCheck(HostCheck check) {
+    if constexpr (std::is_invocable_v<HostCheck&, std::string, Decision>) {
+        return Check(std::move(check));
+    } else {
+        static_assert(
+            std::is_invocable_r_v<std::optional<Identity>, HostCheck&, const std::string&>,
+            "pushhub: the check of a token is std::optional<Identity>(const std::string& token) or "
+            "void(std::string token, auth::Decision decide)");
+        return [check = std::move(check)](const std::string& token, const Decision& decide) mutable {
+            decide(check(token));
+        };
+    }
+}
+
+}  // namespace detail
+
+/// A hook for `PushHub::onHandshake` that lets in who has a token:
+/// `hub.onHandshake(auth::Authenticator({auth::bearerHeader(), auth::cookieToken("session")}, check))`.
+///
+/// The first source that finds a token decides. All are asked, though: two different tokens, or
+/// one that is malformed, get 400, for it would not be clear who is asking. No token gets 401. A
+/// token that only a cookie brought gets 403 when the request has no Origin, for then nothing says
+/// which page made the browser send it; which origins may come is `Options::allowedOrigins`.
+///
+/// `check` is yours, either `std::optional<Identity>(const std::string& token)`, which must not
+/// block, or `void(std::string token, auth::Decision decide)`, which may keep `decide` and call it
+/// later from any thread. No identity gets 401; another user than the one of the path gets 403
+/// (the hub sees to it); what the check throws is a failed hook, 500. Both are called on the
+/// hub's loops, several at once. No token is ever part of an answer or an error.
+class Authenticator {
+public:
+    /// Throws std::invalid_argument without any source, and for a `realm` (of WWW-Authenticate)
+    /// that has control characters, quotes or backslashes.
+    template <class HostCheck>
+    Authenticator(std::vector<TokenSource> sources, HostCheck check, std::string realm = {})
+        : sources_(std::move(sources)),
+          check_(detail::makeCheck(std::move(check))),
+          realm_(std::move(realm)) {
+        if (sources_.empty()) {
+            throw std::invalid_argument("pushhub: an Authenticator without a TokenSource");
+        }
+        if (!pushhub::detail::isFieldValue(realm_) ||
+            realm_.find_first_of("\"\\\t") != std::string::npos) {
+            throw std::invalid_argument("pushhub: the realm \"" + realm_ +
+                                        "\" of an Authenticator cannot be quoted");
+        }
+    }
+
+    void operator()(const HandshakePtr& handshake) const {
+        const HttpRequest& request = handshake->request();
+        std::optional<Token> token;
+        std::string subprotocol;
+        for (const TokenSource& source : sources_) {
+            TokenSearch search = source(request);
+            if (search.malformed) {
+                handshake->reject(400, std::string(search.malformed) + "\n");
+                return;
+            }
+            if (subprotocol.empty()) {
+                subprotocol = std::move(search.subprotocol);
+            }
+            if (!search.token) {
+                continue;
+            }
+            if (token && token->value != search.token->value) {
+                handshake->reject(400, "several different tokens\n");
+                return;
+            }
+            const bool onlyCookies = search.token->fromCookie && (!token || token->fromCookie);
+            token = std::move(search.token);
+            token->fromCookie = onlyCookies;
+        }
+        if (!token) {
+            handshake->reject(detail::unauthorized(realm_, nullptr));
+        } else if (token->fromCookie && request.origin().empty()) {
+            handshake->reject(403, "a cookie without an Origin\n");
+        } else {
+            check_(std::move(token->value), Decision(handshake, std::move(subprotocol), realm_));
+        }
+    }
+
+private:
+    std::vector<TokenSource> sources_;
+    detail::Check check_;
+    std::string realm_;
+};
+
+/// A hook for `PushHub::onFirstMessage` that takes the whole first message as the token. `check`
+/// is that of `Authenticator`; a message that no token can be (empty, with control characters) is
+/// refused without asking it. Refused is closed with 4401.
+template <class HostCheck>
+std::function<void(const HandshakePtr&, std::string_view)> firstMessage(HostCheck check) {
+    return [check = detail::makeCheck(std::move(check))](const HandshakePtr& handshake,
+                                                         std::string_view text) {
+        const Decision decide(handshake, {}, {});
+        if (detail::isTokenText(text)) {
+            check(std::string(text), decide);
+        } else {
+            decide(std::nullopt);
+        }
+    };
+}
+
+}  // namespace pushhub::auth

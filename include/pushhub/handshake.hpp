@@ -1,0 +1,142 @@
+#pragma once
+
+#include <algorithm>
+#include <any>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <pushhub/error.hpp>
+#include <pushhub/fwd.hpp>
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/response.hpp>
+#include <pushhub/path_template.hpp>
+#include <pushhub/transport/connection.hpp>
+
+namespace pushhub {
+
+/// How the application accepts a handshake.
+struct Acceptance {
+    /// The user as proven. Empty: nothing was proven, and the path is believed. Where the path
+    /// names a user too, and another one, the client is refused with 403.
+    std::string userId;
+
+    /// One of the subprotocols the client asked for, or none.
+    std::string subprotocol{};
+
+    /// Added to the 101 answer. Not once the connection is open (first message).
+    std::vector<std::pair<std::string, std::string>> headers{};
+
+    /// The session is closed with 4401 then.
+    std::optional<std::chrono::system_clock::time_point> expires{};
+
+    /// Becomes the session's data, see `Session::data`.
+    std::any data{};
+};
+
+/// A client that asks for a session, before there is one. The hook that gets it decides at once,
+/// or keeps it and decides later from any thread, within `Options::decisionTimeout`.
+///
+/// Queries belong to the time before the decision, to one thread at a time.
+class Handshake : public std::enable_shared_from_this<Handshake> {
+public:
+    /// Who carries out a decision, on the connection's loop: the hub.
+    class Decider {
+    public:
+        virtual void admit(Handshake& handshake, Acceptance acceptance) noexcept = 0;
+
+    protected:
+        ~Decider() = default;
+    };
+
+    /// Made by the hub.
+    Handshake(Decider& decider, detail::RefPtr<PendingHandshake> pending, std::string userId,
+              std::string remoteAddress, std::shared_ptr<const PathTemplate> path,
+              std::vector<std::string> params)
+        : decider_(decider),
+          pending_(std::move(pending)),
+          userId_(std::move(userId)),
+          remoteAddress_(std::move(remoteAddress)),
+          path_(std::move(path)),
+          params_(std::move(params)) {}
+
+    /// All of the request: method, target, headers (repeated ones too), subprotocols, origin.
+    const HttpRequest& request() const noexcept { return pending_->request(); }
+
+    /// The user that the path claims, "" if it names none. A claim is no proof.
+    const std::string& userId() const noexcept { return userId_; }
+
+    /// A parameter of the path, decoded; "" if the template has none of that name.
+    std::string_view param(std::string_view name) const noexcept {
+        const std::size_t index = path_->indexOf(name);
+        return index < params_.size() ? std::string_view(params_[index]) : std::string_view();
+    }
+
+    std::string_view header(std::string_view name) const { return request().header(name); }
+    std::optional<std::string> query(std::string_view name) const { return request().query(name); }
+    std::optional<std::string> cookie(std::string_view name) const { return request().cookie(name); }
+
+    /// "address:port" of the client; behind a trusted proxy, what that says.
+    const std::string& remoteAddress() const noexcept { return remoteAddress_; }
+
+    /// Opens the session. `Errc::handshakeAnswered` if it was decided before, or its client has
+    /// gone, or it is too late; std::errc::invalid_argument, and no decision, for a subprotocol
+    /// that the client did not ask for or a header that is none. Any thread.
+    std::error_code accept(Acceptance acceptance = {}) {
+        if (!isAnswerable(acceptance)) {
+            return std::make_error_code(std::errc::invalid_argument);
+        }
+        return pending_->decide(
+            [self = shared_from_this(), acceptance = std::move(acceptance)]() mutable {
+                if (self->stillWaits()) {
+                    self->decider_.admit(*self, std::move(acceptance));
+                }
+            });
+    }
+
+    /// Refuses, with an HTTP status from 400 on; a connection that is open already is closed with
+    /// `closeCodeFor(status)`, and the body as the reason. Otherwise like `accept`.
+    std::error_code reject(HttpResponse response) { return pending_->reject(std::move(response)); }
+    std::error_code reject(int status, std::string body = {}) {
+        return reject(HttpResponse{status, std::move(body)});
+    }
+
+    // For the hub.
+    PendingHandshake& pending() const noexcept { return *pending_; }
+    std::vector<std::string> takeParams() noexcept { return std::move(params_); }
+    const std::shared_ptr<const PathTemplate>& path() const noexcept { return path_; }
+
+private:
+    bool isAnswerable(const Acceptance& acceptance) const {
+        const auto wanted = request().subprotocols();
+        const bool known =
+            acceptance.subprotocol.empty() ||
+            std::find(wanted.begin(), wanted.end(), acceptance.subprotocol) != wanted.end();
+        return known && std::all_of(acceptance.headers.begin(), acceptance.headers.end(),
+                                    [](const auto& header) {
+                                        return isValidHeader(header.first, header.second);
+                                    });
+    }
+
+    // The hub may have stopped, and have refused the client, since the decision was on its way.
+    bool stillWaits() const noexcept {
+        const Connection& connection = pending_->connection();
+        return connection.pendingHandshake() == pending_.get() && connection.channel()->handler;
+    }
+
+    Decider& decider_;
+    const detail::RefPtr<PendingHandshake> pending_;
+    const std::string userId_;
+    const std::string remoteAddress_;
+    const std::shared_ptr<const PathTemplate> path_;
+    std::vector<std::string> params_;
+};
+
+using HandshakePtr = std::shared_ptr<Handshake>;
+
+}  // namespace pushhub

@@ -1,0 +1,238 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pushhub/http/syntax.hpp"
+
+namespace pushhub {
+
+namespace detail {
+
+/// Host and port as they stand in an origin, a URL or a Host header.
+struct Authority {
+    std::string_view host;
+    std::uint16_t port = 0;  // 0: not given
+};
+
+/// Scheme, host and port, which together are an origin (RFC 6454, section 4).
+struct Origin {
+    std::string_view scheme;
+    Authority authority;
+};
+
+/// 0 for a scheme that has none.
+constexpr std::uint16_t defaultPort(std::string_view scheme) noexcept {
+    return equalsIgnoreCase(scheme, "https") || equalsIgnoreCase(scheme, "wss")  ? 443
+           : equalsIgnoreCase(scheme, "http") || equalsIgnoreCase(scheme, "ws") ? 80
+                                                                                : 0;
+}
+
+/// A port that is not 0, without leading zeros; 0 for anything else.
+constexpr std::uint16_t parsePort(std::string_view text) noexcept {
+    unsigned port = 0;
+    if (text.empty() || text.size() > 5 || text.front() == '0') {
+        return 0;
+    }
+    for (const char c : text) {
+        if (!isDigit(c)) {
+            return 0;
+        }
+        port = port * 10 + static_cast<unsigned>(c - '0');
+    }
+    return port > 0xffff ? std::uint16_t{0} : static_cast<std::uint16_t>(port);
+}
+
+/// A name of labels as browsers send it, in ASCII, or an IPv6 address in brackets.
+constexpr bool isOriginHost(std::string_view host) noexcept {
+    if (!host.empty() && host.front() == '[') {
+        if (host.size() < 4 || host.back() != ']') {
+            return false;
+        }
+        for (const char c : host.substr(1, host.size() - 2)) {
+            if (hexValue(c) < 0 && c != ':' && c != '.') {
+                return false;
+            }
+        }
+        return true;
+    }
+    char before = '.';
+    for (const char c : host) {
+        const char lower = toLowerAscii(c);
+        const bool ofLabel = (lower >= 'a' && lower <= 'z') || isDigit(c) || c == '-' || c == '_';
+        if (!ofLabel && (c != '.' || before == '.')) {
+            return false;
+        }
+        before = c;
+    }
+    return !host.empty();
+}
+
+inline std::optional<Authority> parseAuthority(std::string_view text) noexcept {
+    const std::size_t bracket = text.rfind(']');
+    const std::size_t colon = text.find(':', bracket == std::string_view::npos ? 0 : bracket);
+    Authority authority{text.substr(0, colon), 0};
+    if (colon != std::string_view::npos) {
+        authority.port = parsePort(text.substr(colon + 1));
+        if (authority.port == 0) {
+            return std::nullopt;
+        }
+    }
+    if (!isOriginHost(authority.host)) {
+        return std::nullopt;
+    }
+    return authority;
+}
+
+/// `scheme://host[:port]` and nothing behind it. A port that is not given is the scheme's.
+inline std::optional<Origin> parseOrigin(std::string_view text) noexcept {
+    const std::size_t colon = text.find("://");
+    if (colon == std::string_view::npos || colon == 0) {
+        return std::nullopt;
+    }
+    const std::string_view scheme = text.substr(0, colon);
+    bool first = true;
+    for (const char c : scheme) {
+        const char lower = toLowerAscii(c);
+        const bool letter = lower >= 'a' && lower <= 'z';
+        if (!letter && (first || (!isDigit(c) && c != '+' && c != '-' && c != '.'))) {
+            return std::nullopt;
+        }
+        first = false;
+    }
+    std::optional<Authority> authority = parseAuthority(text.substr(colon + 3));
+    if (!authority) {
+        return std::nullopt;
+    }
+    if (authority->port == 0) {
+        authority->port = defaultPort(scheme);
+    }
+    return Origin{scheme, *authority};
+}
+
+}  // namespace detail
+
+/// The origins that pages may have which open a session here (RFC 6455, section 10.2).
+///
+/// A browser sends with every WebSocket handshake the origin of the page, and the cookies of the
+/// server: without this check any page that a user visits could act as that user. Other clients
+/// send whatever they like, so an origin is never a proof of who they are.
+class OriginPolicy {
+public:
+    enum class Verdict : std::uint8_t {
+        allowed,
+        absent,  ///< There is no Origin: not a browser.
+        refused
+    };
+
+    /// Each entry is one of
+    /// - `https://app.example.com`, `http://localhost:3000`: exactly this scheme, host and port.
+    ///   The scheme's port may be left out, the case of letters does not matter;
+    /// - `https://*.example.com`: any subdomain of it, also of several labels, but not
+    ///   example.com itself;
+    /// - `*`: any origin but "null".
+    /// Hosts are compared as text: write them as browsers do, non-ASCII ones in Punycode and IPv6
+    /// addresses in their shortest form. Anything else throws std::invalid_argument that names the
+    /// entry. An empty list refuses every origin.
+    explicit OriginPolicy(const std::vector<std::string>& allowed) {
+        for (const std::string& entry : allowed) {
+            if (entry == "*") {
+                any_ = true;
+            } else {
+                entries_.push_back(parseEntry(entry));
+            }
+        }
+    }
+
+    /// Judges the value of an Origin header, "" if there is none. "null" (sandboxed frames, local
+    /// files) and what is malformed are refused, whatever the list says. Linear in the list;
+    /// allocates nothing. Any thread.
+    Verdict check(std::string_view originHeader) const noexcept {
+        if (originHeader.empty()) {
+            return Verdict::absent;
+        }
+        const std::optional<detail::Origin> origin = detail::parseOrigin(originHeader);
+        const bool good =
+            origin && (any_ || std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
+                           return entry.matches(*origin);
+                       }));
+        return good ? Verdict::allowed : Verdict::refused;
+    }
+
+    /// True if "*" was said.
+    bool any() const noexcept { return any_; }
+
+    /// True if the list was empty.
+    bool empty() const noexcept { return !any_ && entries_.empty(); }
+
+private:
+    struct Entry {
+        std::string scheme;
+        std::string host;  // with subdomains: from the dot on
+        std::uint16_t port;
+        bool subdomains;
+
+        bool matches(const detail::Origin& origin) const noexcept {
+            std::string_view other = origin.authority.host;
+            if (subdomains) {
+                if (other.size() <= host.size()) {
+                    return false;
+                }
+                other.remove_prefix(other.size() - host.size());
+            }
+            return port == origin.authority.port && detail::equalsIgnoreCase(scheme, origin.scheme) &&
+                   detail::equalsIgnoreCase(host, other);
+        }
+    };
+
+    static Entry parseEntry(const std::string& entry) {
+        constexpr std::string_view mark = "://*.";
+        const std::size_t star = entry.find(mark);
+        const bool subdomains = star != std::string::npos;
+        std::string plain = entry;
+        if (subdomains) {
+            plain.erase(star + mark.size() - 2, 2);
+        }
+        const std::optional<detail::Origin> origin = detail::parseOrigin(plain);
+        if (!origin || (subdomains && origin->authority.host.front() == '[')) {
+            throw std::invalid_argument(
+                "pushhub: option allowedOrigins has \"" + entry +
+                "\", expected scheme://host[:port] without a path, scheme://*.domain[:port] or *");
+        }
+        return {std::string(origin->scheme),
+                (subdomains ? "." : "") + std::string(origin->authority.host),
+                origin->authority.port, subdomains};
+    }
+
+    std::vector<Entry> entries_;
+    bool any_ = false;
+};
+
+/// True if a page of this origin came from the same host and port as the request, as its Host
+/// header names them; also if there is no origin. The scheme is not compared: behind a proxy that
+/// does TLS a server does not know its own.
+///
+/// Mind that both headers are the client's word. A page cannot change them, but a domain whose
+/// owner lets it resolve to this server (DNS rebinding) is its own host: only a list of origins
+/// keeps those out.
+inline bool isSameOrigin(std::string_view originHeader, std::string_view hostHeader) noexcept {
+    if (originHeader.empty()) {
+        return true;
+    }
+    const std::optional<detail::Origin> origin = detail::parseOrigin(originHeader);
+    const std::optional<detail::Authority> host = detail::parseAuthority(hostHeader);
+    if (!origin || !host) {
+        return false;
+    }
+    const std::uint16_t byScheme = detail::defaultPort(origin->scheme);
+    return byScheme != 0 && origin->authority.port == (host->port != 0 ? host->port : byScheme) &&
+           detail::equalsIgnoreCase(origin->authority.host, host->host);
+}
+
+}  // namespace pushhub

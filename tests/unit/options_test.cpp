@@ -1,0 +1,79 @@
+#include "pushhub/options.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "support/catch.hpp"
+
+using pushhub::Options;
+using namespace std::chrono_literals;
+
+TEST_CASE("The defaults are valid", "[options]") {
+    const Options options;
+    CHECK_NOTHROW(options.validate());
+    CHECK(options.queueLimits().bytes == options.maxQueueBytes);
+    CHECK(options.queueLimits().messages == options.maxQueueMessages);
+}
+
+TEST_CASE("An option out of range is named together with its value", "[options]") {
+    struct Row {
+        const char* option;
+        std::string value;
+        std::function<void(Options&)> set;
+    };
+    const std::vector<Row> rows{
+        {"loops", "1025", [](Options& o) { o.loops = 1025; }},
+        {"maxMessageSize", "0", [](Options& o) { o.maxMessageSize = 0; }},
+        {"maxQueueBytes", "1023", [](Options& o) { o.maxQueueBytes = 1023; }},
+        {"maxQueueBytes", "549755813889",
+         [](Options& o) { o.maxQueueBytes = (std::size_t{1} << 39) + 1; }},
+        {"maxQueueMessages", "0", [](Options& o) { o.maxQueueMessages = 0; }},
+        {"maxQueueMessages", "4194305",
+         [](Options& o) { o.maxQueueMessages = (std::size_t{1} << 22) + 1; }},
+        {"maxSessions", "0", [](Options& o) { o.maxSessions = 0; }},
+        {"maxHandshakeBytes", "255", [](Options& o) { o.maxHandshakeBytes = 255; }},
+        {"maxHandshakeBytes", "1048577", [](Options& o) { o.maxHandshakeBytes = 1024 * 1024 + 1; }},
+        {"handshakeTimeout", "0", [](Options& o) { o.handshakeTimeout = 0ms; }},
+        {"handshakeTimeout", "-5", [](Options& o) { o.handshakeTimeout = -5ms; }},
+        {"handshakeTimeout", "86400001", [](Options& o) { o.handshakeTimeout = 24h + 1ms; }},
+        {"closeTimeout", "0", [](Options& o) { o.closeTimeout = 0ms; }}};
+    for (const Row& row : rows) {
+        Options options;
+        row.set(options);
+        std::string message;
+        try {
+            options.validate();
+        } catch (const std::invalid_argument& error) {
+            message = error.what();
+        }
+        INFO(row.option << ' ' << row.value << ": " << message);
+        CHECK(message.find("option " + std::string(row.option) + " is " + row.value) !=
+              std::string::npos);
+        CHECK(message.find("expected") != std::string::npos);
+    }
+}
+
+TEST_CASE("The ends of each range are valid", "[options]") {
+    const std::vector<std::function<void(Options&)>> changes{
+        [](Options& o) { o.loops = 1024; },
+        [](Options& o) { o.maxMessageSize = 1; },
+        [](Options& o) { o.maxQueueBytes = 1024; },
+        [](Options& o) { o.maxQueueBytes = std::size_t{1} << 39; },
+        [](Options& o) { o.maxQueueMessages = 1; },
+        [](Options& o) { o.maxQueueMessages = std::size_t{1} << 22; },
+        [](Options& o) { o.maxSessions = 1; },
+        [](Options& o) { o.maxHandshakeBytes = 256; },
+        [](Options& o) { o.maxHandshakeBytes = 1024 * 1024; },
+        [](Options& o) { o.handshakeTimeout = 1ms; },
+        [](Options& o) { o.closeTimeout = 24h; }};
+    for (const auto& change : changes) {
+        Options options;
+        change(options);
+        CHECK_NOTHROW(options.validate());
+    }
+}
