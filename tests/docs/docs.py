@@ -115,7 +115,7 @@ def find_options(source, struct):
     body = re.search(rf"^struct {struct} {{\n(.*?)^}};$", source, re.MULTILINE | re.DOTALL)
     if not body:
         return {}
-    members = re.findall(r"^    [\w:<>, ]+ (\w+)(?: = ([^;]+)|\{([^;]*)\})?;", body[1], re.MULTILINE)
+    members = re.findall(r"^    (?! )[\w:<>, ]+ (\w+)(?: = ([^;]+)|\{([^;]*)\})?;", body[1], re.MULTILINE)
     return {name: assigned or braced for name, assigned, braced in members}
 
 
@@ -129,9 +129,10 @@ def spellings(default):
     if time:
         unit = {"milliseconds": "ms", "seconds": "s", "minutes": "min", "hours": "h"}[time[1]]
         return {f"{time[2]} {unit}"}
-    if re.fullmatch(r"[\d' *]+", default):
+    product = re.sub(r"std::size_t\{(\d+)\}", r"\1", default)
+    if re.fullmatch(r"[\d' *]+", product):
         number = 1
-        for factor in default.replace("'", "").split("*"):
+        for factor in product.replace("'", "").split("*"):
             number *= int(factor)
         return {str(number), f"{number:,}"} | {
             f"{number // size} {unit}"
@@ -239,7 +240,8 @@ FAULTY = {
     "include/pushhub/options.hpp": """struct Options {
     std::size_t size = 2 * 1024;
     std::chrono::milliseconds time = std::chrono::seconds(3);
-    std::size_t wrong = 7;
+    std::size_t wrong = std::size_t{7} * 1'000;
+    std::vector<std::string> list{};
     bool missing = true;
 };
 """,
@@ -248,7 +250,8 @@ FAULTY = {
     "docs/limits.md": """## Options
 | `size` | 2 KiB |
 | `time` | 3 s |
-| `wrong` | 8 |
+| `wrong` | 8,000 |
+| `list` | none |
 | `field` | `type` |
 | `extra` | 1 |
 """,
@@ -284,15 +287,15 @@ int numberOf();
 """,
 }
 
-FOUND = """README.md:10: the program is not that of examples/quickstart.cpp
+FOUND = """README.md:11: the program is not that of examples/quickstart.cpp
 README.md:2: there is no docs/none.md
 README.md:3: there is no docs/none.png
 README.md:4: docs/good.md has no heading #no-such-heading
-README.md:6: ./none.sh cannot be executed
-docs/limits.md: the default of wrong is 7, not 8
+README.md:7: ./none.sh cannot be executed
+docs/limits.md: the default of wrong is std::size_t{7} * 1'000, not 8,000
 docs/limits.md: does not name the option missing
 docs/limits.md: there is no option extra
-README.md:26: unknown kind of code: nonsense
+README.md:29: unknown kind of code: nonsense
 3 fragments: does not compile""".splitlines()
 
 

@@ -771,6 +771,7 @@ inline void Connection::reportClose() {
     phase_ = Phase::lingering;
     if (!admitted_) {
         closing_.reset();
+        attachment_.reset();
         return;
     }
     loop_->connectionLeft(*this);
