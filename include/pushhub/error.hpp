@@ -13,10 +13,8 @@ enum class Errc {
     queueMessagesFull,
     sessionClosed,
     notRunning,
-    alreadyRunning,
     hookFailed,
     handshakeAnswered,
-    handshakeTimeout,
     closeTimeout,
     protocolViolation,
     invalidPayload,
@@ -40,10 +38,8 @@ inline const std::error_category& pushhubCategory() noexcept {
                 case Errc::queueMessagesFull: return "session's queue is full (messages)";
                 case Errc::sessionClosed: return "session is closing or closed";
                 case Errc::notRunning: return "hub is not running";
-                case Errc::alreadyRunning: return "hub is already running";
                 case Errc::hookFailed: return "a hook threw an exception";
                 case Errc::handshakeAnswered: return "handshake was already answered, or its client left";
-                case Errc::handshakeTimeout: return "client did not finish its handshake in time";
                 case Errc::closeTimeout: return "client did not answer the close frame in time";
                 case Errc::protocolViolation: return "client violated the WebSocket protocol";
                 case Errc::invalidPayload: return "client sent text that is not valid UTF-8";

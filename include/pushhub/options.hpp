@@ -122,8 +122,8 @@ struct Options {
         check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 22,
               "maxQueueMessages", maxQueueMessages, "from 1 to 4194304");
         check(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
-        check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 1024 * 1024, "maxHandshakeBytes",
-              maxHandshakeBytes, "from 256 bytes to 1 MiB");
+        check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
+              maxHandshakeBytes, "from 256 to 65535 bytes");
         detail::checkOptionTime("handshakeTimeout", handshakeTimeout);
         check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes, "at least 1");
         detail::checkOptionTime("closeTimeout", closeTimeout);

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/http/url.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/http/url.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub {
 

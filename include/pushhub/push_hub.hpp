@@ -49,9 +49,9 @@ struct HubStats {
 ///
 /// Set the hooks, then `start` (or `run`), then push from any thread. Of one session the hooks are
 /// called one at a time: onOpen, onMessage any number of times, onClose exactly once; all on the
-/// session's event loop, so a hook should return soon. A hook may call every function of the hub
-/// and of sessions, `stop` included. If it throws, onError is told and the session goes on. The
-/// hub holds no lock while a hook runs.
+/// session's event loop, so a hook should return soon. A hook may push, ask, close and `stop`, but
+/// not `start`, `run` or set hooks. If it throws, onError is told and the session goes on. The hub
+/// holds no lock while a hook runs.
 ///
 /// Unless it says otherwise, a function may be called from any thread.
 template <class Transport>
@@ -131,7 +131,8 @@ public:
                 if (message.type == MessageType::text) {
                     hook(session, message.data);
                 } else {
-                    session->close(CloseCode::unsupportedData, "only text is taken here");
+                    session->connection().close(CloseCode::unsupportedData, "only text is taken here",
+                                                ClosedBy::hub, Errc::unsupportedData);
                 }
             };
             set(messageHook_, MessageHook(textOnly), "onMessage");
@@ -152,7 +153,7 @@ public:
     /// cannot be opened, std::logic_error if the hub is started already.
     void start() {
         const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (running_) {
+        if (state_ != State::idle) {
             throw std::logic_error("pushhub: start() of a hub that is started");
         }
         if (userIndex_ == PathTemplate::npos && !handshakeHook_ && !firstMessageHook_) {
@@ -161,16 +162,16 @@ public:
                                    "} or a hook onHandshake or onFirstMessage that tells the user");
         }
         transport_->start(*this);
-        running_ = true;
+        state_ = State::running;
     }
 
     /// `start` unless it is started, then waits until another thread or a hook calls `stop`.
     void run() {
-        if (!running_) {
+        if (state_ == State::idle) {
             start();
         }
         std::unique_lock<std::mutex> lock(stoppedMutex_);
-        stopped_.wait(lock, [this] { return !running_; });
+        stopped_.wait(lock, [this] { return state_ == State::idle; });
     }
 
     /// Takes no more handshakes, closes every session with 1001 behind what was accepted for it,
@@ -179,7 +180,7 @@ public:
     /// handler of the host's io_context, it only begins all that, and returns.
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
         if (transport_->onLoop()) {
-            if (running_) {
+            if (isRunning()) {
                 transport_->later([deferred = deferredStop_, deadline] {
                     const std::lock_guard<std::mutex> lock(deferred->mutex);
                     if (deferred->hub) {
@@ -190,15 +191,17 @@ public:
             return;
         }
         const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (!running_.exchange(false)) {
+        if (!isRunning()) {
             return;
         }
+        state_ = State::stopping;
         transport_->stop(*this, deadline);
         const std::lock_guard<std::mutex> stoppedLock(stoppedMutex_);
+        state_ = State::idle;
         stopped_.notify_all();
     }
 
-    bool isRunning() const noexcept { return running_; }
+    bool isRunning() const noexcept { return state_ == State::running; }
 
     /// The port that is listened on.
     std::uint16_t port() const noexcept { return transport_->port(); }
@@ -299,10 +302,18 @@ private:
     PushHub(std::shared_ptr<Transport> transport, const Options& options, Checked)
         : transport_(std::move(transport)),
           options_(options),
-          path_(std::make_shared<const PathTemplate>(options.path)),
+          path_(makePath(options)),
           userIndex_(path_->indexOf(options.userParameter)),
           origins_(options.allowedOrigins),
           proxies_(options.trustedProxies) {}
+
+    static std::shared_ptr<const PathTemplate> makePath(const Options& options) {
+        try {
+            return std::make_shared<const PathTemplate>(options.path);
+        } catch (const std::invalid_argument& error) {
+            throw std::invalid_argument("pushhub: option path: " + std::string(error.what()));
+        }
+    }
 
     std::shared_ptr<DeferredStop> makeDeferredStop() {
         auto deferred = std::make_shared<DeferredStop>();
@@ -318,7 +329,7 @@ private:
     template <class Hook>
     void set(Hook& hook, Hook value, const char* name) {
         const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (running_) {
+        if (state_ != State::idle) {
             throw std::logic_error(std::string("pushhub: ") + name + " set after start()");
         }
         hook = std::move(value);
@@ -327,7 +338,7 @@ private:
     // Pushes, continued ----------------------------------------------------------------------
 
     std::error_code encode(MessageType type, std::string_view payload, FramePtr& frame) const {
-        if (!running_) {
+        if (!isRunning()) {
             return Errc::notRunning;
         }
         return detail::encode(type, payload, options_.maxQueueBytes, frame);
@@ -428,7 +439,7 @@ private:
         if (!path_->match(pending.request().path(), params)) {
             return false;
         }
-        if (!running_) {
+        if (!isRunning()) {
             pending.reject(unavailable("the service is stopping\n"));
         } else if (registry_.sessionCount() >= options_.maxSessions) {
             pending.reject(unavailable("too many sessions\n"));
@@ -462,16 +473,12 @@ private:
         return response;
     }
 
-    // Without a list, a browser's page must come from where it connects to; the scheme is left out,
-    // since TLS may end at a proxy.
     bool isOriginAllowed(const HttpRequest& request) const noexcept {
         const std::string_view origin = request.origin();
-        if (!origins_.empty() || origin.empty()) {
-            return origins_.check(origin) != OriginPolicy::Verdict::refused;
+        if (origins_.empty() && !origin.empty()) {
+            return isSameOrigin(origin, request.header("Host"));
         }
-        const std::size_t scheme = origin.find("://");
-        return scheme != std::string_view::npos &&
-               detail::equalsIgnoreCase(origin.substr(scheme + 3), request.header("Host"));
+        return origins_.check(origin) != OriginPolicy::Verdict::refused;
     }
 
     // The hook's turn, or the answer without one.
@@ -523,9 +530,14 @@ private:
         if (!options_.trustedProxies.empty()) {
             session->setForwardedFor(handshake.remoteAddress());
         }
-        if (!addSession(session)) {
-            connection.rejectHandshake({409, "this user has too many sessions\n"});
-            return;
+        switch (addSession(session)) {
+            case Registry::Added::yes: break;
+            case Registry::Added::full:
+                connection.rejectHandshake(unavailable("too many sessions\n"));
+                return;
+            case Registry::Added::userFull:
+                connection.rejectHandshake({409, "this user has too many sessions\n"});
+                return;
         }
         if (connection.open()) {
             connection.admit(session);
@@ -542,19 +554,19 @@ private:
         }
     }
 
-    // Within the limit of the user, making room if that is the policy.
-    bool addSession(const SessionPtr& session) {
-        const std::size_t most = options_.maxSessionsPerUser;
-        while (!registry_.add(session, most)) {
-            if (options_.whenUserFull == UserLimitPolicy::refuse) {
-                return false;
+    // Within the limits, making room for the user if that is the policy.
+    Registry::Added addSession(const SessionPtr& session) {
+        for (;;) {
+            const Registry::Added added =
+                registry_.add(session, options_.maxSessions, options_.maxSessionsPerUser);
+            if (added != Registry::Added::userFull ||
+                options_.whenUserFull == UserLimitPolicy::refuse) {
+                return added;
             }
-            const UserSessions sessions = registry_.find(session->userId());
-            if (const SessionPtr oldest = sessions.oldestOpen()) {
+            if (const SessionPtr oldest = registry_.find(session->userId()).oldestOpen()) {
                 oldest->close(CloseCode::sessionReplaced, "replaced by a newer session");
             }
         }
-        return true;
     }
 
     std::optional<HttpResponse> onHttp(const HttpRequest& request) noexcept override {
@@ -679,7 +691,8 @@ private:
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
 
-    std::atomic<bool> running_{false};
+    enum class State : std::uint8_t { idle, running, stopping };
+    std::atomic<State> state_{State::idle};
     std::mutex lifeMutex_;  // start, stop and the setting of hooks, one at a time
     std::mutex stoppedMutex_;
     std::condition_variable stopped_;

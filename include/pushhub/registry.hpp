@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -89,19 +90,25 @@ private:
 /// of several locks for the time of a copy.
 class Registry {
 public:
-    /// Adds a session, if its user has less than `mostPerUser` open ones; 0: any number.
-    /// Otherwise false, and nothing is added.
-    bool add(const SessionPtr& session, std::size_t mostPerUser = 0) {
+    enum class Added : std::uint8_t { yes, full, userFull };
+
+    /// Adds a session, if there are less than `most`, and its user has less than `mostPerUser`
+    /// open ones (0: any number).
+    Added add(const SessionPtr& session, std::size_t most, std::size_t mostPerUser) {
+        if (sessions_.fetch_add(1) >= most) {
+            --sessions_;
+            return Added::full;
+        }
         Shard& shard = shardOf(session->userId());
         const std::lock_guard<std::mutex> lock(shard.mutex);
         UserSessions& sessions = shard.users[session->userId()];
         if (mostPerUser > 0 && sessions.openCount() >= mostPerUser) {
-            return false;
+            --sessions_;
+            return Added::userFull;
         }
         users_ += sessions.empty() ? 1 : 0;
         sessions.add(session);
-        ++sessions_;
-        return true;
+        return Added::yes;
     }
 
     void remove(const Session& session) {

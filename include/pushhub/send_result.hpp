@@ -9,7 +9,7 @@ namespace pushhub {
 /// order; not yet that the client read it (see `CloseInfo::undeliveredMessages`).
 struct SendResult {
     /// Sessions that accepted the message. For `sendAll` and `sendAllExcept`: sessions addressed;
-    /// what one of their full queues refuses afterwards is counted in `HubStats::dropped`.
+    /// what one of their full queues refuses afterwards is counted in `HubStats::droppedMessages`.
     std::size_t accepted = 0;
     std::size_t refused = 0;  ///< Sessions whose queue was full; `error` says by which limit.
     std::size_t closing = 0;  ///< Sessions that were already closing.

@@ -97,13 +97,18 @@ def servers(arguments):
     return found, missing
 
 
+def realtime():
+    """Puts a child ahead of everything else that the machine does."""
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+
+
 class Server:
     """A server process, from its ready line to its end."""
 
-    def __init__(self, command, environment, loops):
+    def __init__(self, command, environment, loops, before_start):
         self.process = subprocess.Popen(
             [*command, "--port", "0", "--threads", str(loops)], stdout=subprocess.PIPE,
-            env={**os.environ, **environment})
+            env={**os.environ, **environment}, preexec_fn=before_start)
         deadline = time.monotonic() + 30
         line = b""
         while not line.startswith(b"ready ") or not line.endswith(b"\n"):
@@ -145,7 +150,7 @@ def run_client(arguments, server, workload, extra=()):
         for command in commands:
             call += ["--command", quicker(command) if arguments.quick else command]
     done = subprocess.run(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=120, check=False)
+                          timeout=120, check=False, preexec_fn=arguments.before_start)
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip() or f"load_client ended with {done.returncode}")
     return json.loads(done.stdout)
@@ -278,8 +283,11 @@ def parse_arguments():
                         help="another server that speaks the commands; also PUSHHUB_BENCH_PEERS, "
                         "separated by ';'")
     parser.add_argument("--quick", action="store_true", help="less work and two runs: a look only")
+    parser.add_argument("--realtime", action="store_true", help="servers and client run before "
+                        "everything else (needs root): for a machine that has other work")
     parser.add_argument("--output", default="", help="where results.json and results.svg go")
     arguments = parser.parse_args()
+    arguments.before_start = realtime if arguments.realtime else None
     arguments.build = os.path.abspath(arguments.build)
     arguments.peer += [p for p in os.environ.get("PUSHHUB_BENCH_PEERS", "").split(";") if p]
     if arguments.quick:
@@ -302,7 +310,7 @@ def run_once(arguments, how, name, server, runs, failed):
         return
     process = None
     try:
-        process = Server(*how, loops)
+        process = Server(*how, loops, arguments.before_start)
         runs[name][server].append(run_client(arguments, process, WORKLOADS[name]))
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         failed[name, server] = str(error)

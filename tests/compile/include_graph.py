@@ -136,7 +136,7 @@ def self_test():
         "push_hub.hpp": "#include <pushhub/transport/transport.hpp>",
         "pushhub.hpp": "#include <pushhub/push_hub.hpp>\n"
                        "#include <pushhub/transport/asio_transport.hpp>",
-        "json/message.hpp": '#include "pushhub/fwd.hpp"\n#include <rapidjson/document.h>',
+        "json/message.hpp": '#include <pushhub/fwd.hpp>\n#include <rapidjson/document.h>',
     }
     bad = [
         ("cycle: ", {"fwd.hpp": "#include <pushhub/error.hpp>",

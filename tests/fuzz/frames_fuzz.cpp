@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/protocol/engine.hpp"
-#include "pushhub/push_hub.hpp"
-#include "pushhub/transport/loopback_transport.hpp"
+#include <pushhub/protocol/engine.hpp>
+#include <pushhub/push_hub.hpp>
+#include <pushhub/transport/loopback_transport.hpp>
 
 namespace {
 

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/http/request.hpp"
-#include "pushhub/http/response.hpp"
-#include "pushhub/protocol/upgrade.hpp"
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/response.hpp>
+#include <pushhub/protocol/upgrade.hpp>
 
 namespace {
 

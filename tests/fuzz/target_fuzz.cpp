@@ -11,10 +11,10 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/http/cookies.hpp"
-#include "pushhub/http/url.hpp"
-#include "pushhub/path_template.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/http/cookies.hpp>
+#include <pushhub/http/url.hpp>
+#include <pushhub/path_template.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace {
 

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/path_template.hpp"
-#include "pushhub/session.hpp"
-#include "pushhub/transport/connection.hpp"
+#include <pushhub/path_template.hpp>
+#include <pushhub/session.hpp>
+#include <pushhub/transport/connection.hpp>
 
 namespace pushhub::test {
 

@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/push_hub.hpp"
-#include "pushhub/transport/loopback_transport.hpp"
+#include <pushhub/push_hub.hpp>
+#include <pushhub/transport/loopback_transport.hpp>
 
 namespace pushhub::test {
 

@@ -1,4 +1,4 @@
-#include "pushhub/auth/authenticator.hpp"
+#include <pushhub/auth/authenticator.hpp>
 
 #include <chrono>
 #include <functional>
@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/auth/auth.hpp"
-#include "pushhub/error.hpp"
+#include <pushhub/auth/auth.hpp>
+#include <pushhub/error.hpp>
 #include "support/catch.hpp"
 #include "support/recorded_hub.hpp"
 

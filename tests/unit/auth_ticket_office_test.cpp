@@ -1,4 +1,4 @@
-#include "pushhub/auth/ticket_office.hpp"
+#include <pushhub/auth/ticket_office.hpp>
 
 #include <atomic>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "pushhub/auth/token_sources.hpp"
+#include <pushhub/auth/token_sources.hpp>
 
 #include <optional>
 #include <stdexcept>
@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/auth/base64url.hpp"
-#include "pushhub/http/request.hpp"
+#include <pushhub/auth/base64url.hpp>
+#include <pushhub/http/request.hpp>
 #include "support/catch.hpp"
 
 using pushhub::HttpRequest;

@@ -1,4 +1,4 @@
-#include "pushhub/transport/broadcast_log.hpp"
+#include <pushhub/transport/broadcast_log.hpp>
 
 #include <cstddef>
 #include <cstdint>

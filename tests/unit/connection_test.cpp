@@ -1,4 +1,4 @@
-#include "pushhub/transport/connection.hpp"
+#include <pushhub/transport/connection.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/handshake.hpp"
-#include "pushhub/push_hub.hpp"
-#include "pushhub/transport/loopback_transport.hpp"
+#include <pushhub/handshake.hpp>
+#include <pushhub/push_hub.hpp>
+#include <pushhub/transport/loopback_transport.hpp>
 #include "support/catch.hpp"
 #include "support/client_frames.hpp"
 #include "support/recorded_hub.hpp"

@@ -1,4 +1,4 @@
-#include "pushhub/protocol/engine.hpp"
+#include <pushhub/protocol/engine.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "pushhub/http/forwarded.hpp"
+#include <pushhub/http/forwarded.hpp>
 
 #include <cstdint>
 #include <stdexcept>
@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/http/request.hpp"
+#include <pushhub/http/request.hpp>
 #include "support/catch.hpp"
 
 using pushhub::HttpRequest;

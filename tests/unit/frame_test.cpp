@@ -1,4 +1,4 @@
-#include "pushhub/frame.hpp"
+#include <pushhub/frame.hpp>
 
 #include <cstddef>
 #include <string>

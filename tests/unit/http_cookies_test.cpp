@@ -1,4 +1,4 @@
-#include "pushhub/http/cookies.hpp"
+#include <pushhub/http/cookies.hpp>
 
 #include <string>
 #include <string_view>

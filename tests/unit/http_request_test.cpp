@@ -1,4 +1,4 @@
-#include "pushhub/http/request.hpp"
+#include <pushhub/http/request.hpp>
 
 #include <cstddef>
 #include <string>

@@ -1,4 +1,4 @@
-#include "pushhub/http/response.hpp"
+#include <pushhub/http/response.hpp>
 
 #include <string>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "pushhub/http/url.hpp"
+#include <pushhub/http/url.hpp>
 
 #include <optional>
 #include <string>

@@ -1,4 +1,4 @@
-#include "pushhub/transport/loopback_transport.hpp"
+#include <pushhub/transport/loopback_transport.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "pushhub/push_hub.hpp"
+#include <pushhub/push_hub.hpp>
 #include "support/catch.hpp"
 #include "support/recorded_hub.hpp"
 

@@ -1,4 +1,4 @@
-#include "pushhub/options.hpp"
+#include <pushhub/options.hpp>
 
 #include <chrono>
 #include <cstddef>

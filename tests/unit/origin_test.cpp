@@ -1,4 +1,4 @@
-#include "pushhub/http/origin.hpp"
+#include <pushhub/http/origin.hpp>
 
 #include <stdexcept>
 #include <string>

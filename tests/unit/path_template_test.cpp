@@ -1,4 +1,4 @@
-#include "pushhub/path_template.hpp"
+#include <pushhub/path_template.hpp>
 
 #include <stdexcept>
 #include <string>

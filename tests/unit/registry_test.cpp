@@ -1,4 +1,4 @@
-#include "pushhub/registry.hpp"
+#include <pushhub/registry.hpp>
 
 #include <algorithm>
 #include <atomic>

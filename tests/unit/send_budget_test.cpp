@@ -1,4 +1,4 @@
-#include "pushhub/transport/send_budget.hpp"
+#include <pushhub/transport/send_budget.hpp>
 
 #include <atomic>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "pushhub/transport/send_queue.hpp"
+#include <pushhub/transport/send_queue.hpp>
 
 #include <algorithm>
 #include <array>

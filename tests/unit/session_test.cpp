@@ -1,4 +1,4 @@
-#include "pushhub/session.hpp"
+#include <pushhub/session.hpp>
 
 #include <memory>
 #include <sstream>

@@ -1,4 +1,4 @@
-#include "pushhub/transport/timer_wheel.hpp"
+#include <pushhub/transport/timer_wheel.hpp>
 
 #include <algorithm>
 #include <cstddef>

@@ -1,4 +1,4 @@
-#include "pushhub/protocol/upgrade.hpp"
+#include <pushhub/protocol/upgrade.hpp>
 
 #include <algorithm>
 #include <cstddef>

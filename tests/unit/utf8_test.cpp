@@ -1,4 +1,4 @@
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/protocol/utf8.hpp>
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <any>
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -13,9 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/auth/token_sources.hpp"
-#include "pushhub/handshake.hpp"
-#include "pushhub/http/response.hpp"
+#include <pushhub/auth/token_sources.hpp>
+#include <pushhub/error.hpp>
+#include <pushhub/handshake.hpp>
+#include <pushhub/http/response.hpp>
 
 namespace pushhub::auth {
 
@@ -57,28 +59,39 @@ class Decision {
 public:
     /// Made by the authenticator.
     Decision(HandshakePtr handshake, std::string subprotocol, std::string realm)
-        : handshake_(std::move(handshake)),
-          subprotocol_(std::move(subprotocol)),
-          realm_(std::move(realm)) {}
+        : state_(std::make_shared<State>(std::move(handshake), std::move(subprotocol),
+                                         std::move(realm))) {}
 
     /// Accepts the client as that user, or refuses it with 401 if there is none. Returns
     /// `Errc::handshakeAnswered` if it was decided before, the client has gone, or it is too late.
     std::error_code operator()(std::optional<Identity> identity) const {
+        if (state_->decided.exchange(true)) {
+            return Errc::handshakeAnswered;
+        }
+        const HandshakePtr handshake = std::move(state_->handshake);
         if (!identity || identity->userId.empty()) {
-            return handshake_->reject(detail::unauthorized(realm_, "invalid_token"));
+            return handshake->reject(detail::unauthorized(state_->realm, "invalid_token"));
         }
         Acceptance acceptance;
         acceptance.userId = std::move(identity->userId);
-        acceptance.subprotocol = subprotocol_;
+        acceptance.subprotocol = std::move(state_->subprotocol);
         acceptance.expires = identity->expires;
         acceptance.data = std::move(identity->data);
-        return handshake_->accept(std::move(acceptance));
+        return handshake->accept(std::move(acceptance));
     }
 
 private:
-    HandshakePtr handshake_;
-    std::string subprotocol_;
-    std::string realm_;
+    struct State {
+        State(HandshakePtr h, std::string s, std::string r)
+            : handshake(std::move(h)), subprotocol(std::move(s)), realm(std::move(r)) {}
+
+        std::atomic<bool> decided{false};
+        HandshakePtr handshake;  // as all below: of the one who decides
+        std::string subprotocol;
+        const std::string realm;
+    };
+
+    std::shared_ptr<State> state_;
 };
 
 namespace detail {

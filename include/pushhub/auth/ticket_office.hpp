@@ -15,8 +15,8 @@
 #include <unordered_map>
 #include <utility>
 
-#include "pushhub/auth/authenticator.hpp"
-#include "pushhub/auth/base64url.hpp"
+#include <pushhub/auth/authenticator.hpp>
+#include <pushhub/auth/base64url.hpp>
 
 namespace pushhub::auth {
 

@@ -10,12 +10,12 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/auth/base64url.hpp"
-#include "pushhub/http/cookies.hpp"
-#include "pushhub/http/request.hpp"
-#include "pushhub/http/syntax.hpp"
-#include "pushhub/http/url.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/auth/base64url.hpp>
+#include <pushhub/http/cookies.hpp>
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/syntax.hpp>
+#include <pushhub/http/url.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub::auth {
 

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string_view>
 
-#include "pushhub/http/syntax.hpp"
+#include <pushhub/http/syntax.hpp>
 
 namespace pushhub {
 

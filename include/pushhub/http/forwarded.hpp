@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/http/request.hpp"
-#include "pushhub/http/syntax.hpp"
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/syntax.hpp>
 
 namespace pushhub {
 

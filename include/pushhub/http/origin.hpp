@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/http/syntax.hpp"
+#include <pushhub/http/syntax.hpp>
 
 namespace pushhub {
 

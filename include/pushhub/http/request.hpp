@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
-#include "pushhub/http/cookies.hpp"
-#include "pushhub/http/syntax.hpp"
-#include "pushhub/http/url.hpp"
+#include <pushhub/http/cookies.hpp>
+#include <pushhub/http/syntax.hpp>
+#include <pushhub/http/url.hpp>
 
 namespace pushhub {
 

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "pushhub/http/syntax.hpp"
+#include <pushhub/http/syntax.hpp>
 
 namespace pushhub {
 

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include "pushhub/http/syntax.hpp"
-#include "pushhub/protocol/utf8.hpp"
+#include <pushhub/http/syntax.hpp>
+#include <pushhub/protocol/utf8.hpp>
 
 namespace pushhub {
 

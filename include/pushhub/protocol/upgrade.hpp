@@ -11,9 +11,9 @@
 #include <websocketpp/base64/base64.hpp>
 #include <websocketpp/sha1/sha1.hpp>
 
-#include "pushhub/http/request.hpp"
-#include "pushhub/http/response.hpp"
-#include "pushhub/http/syntax.hpp"
+#include <pushhub/http/request.hpp>
+#include <pushhub/http/response.hpp>
+#include <pushhub/http/syntax.hpp>
 
 namespace pushhub::protocol {
 

@@ -629,10 +629,14 @@ private:
         if (!hostContext_) {
             return latch.waitUntil(deadline);
         }
+        const auto start = std::chrono::steady_clock::now();
         while (!latch.done()) {
-            if (std::chrono::steady_clock::now() >= deadline) {
+            const auto now = std::chrono::steady_clock::now();
+            if (now >= deadline) {
                 return false;
             }
+            // Nobody runs the io_context any more, if even this takes so long.
+            helpHost_ = helpHost_ || (deadline == deadline.max() && now - start > 5 * hostPatience);
             pause();
         }
         return true;

@@ -76,7 +76,8 @@ public:
     /// Sends a close frame behind everything that was accepted, and closes (RFC 6455 section 7).
     /// `reason` is cut to 123 bytes at a character. Invalid codes and reasons are refused with
     /// std::errc::invalid_argument, on a closing connection nothing happens.
-    std::error_code close(CloseCode code, std::string_view reason, ClosedBy by = ClosedBy::host);
+    std::error_code close(CloseCode code, std::string_view reason, ClosedBy by = ClosedBy::host,
+                          std::error_code error = {});
 
     // The loop -----------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ public:
     void beginClose(CloseCode code, std::string_view reason, ClosedBy by, std::error_code error,
                     bool dropQueue);
     /// The same with the frame that `close` made.
-    void beginClose(const Frame& closeFrame, ClosedBy by);
+    void beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error);
 
     /// Ends at once, without a closing handshake.
     void abort(std::error_code error);
@@ -175,8 +176,8 @@ private:
     enum class Phase : std::uint8_t {
         handshake,  // the request is not complete
         deciding,   // the request is complete, the handler has not answered
-        open,        // for frames; a session once it is admitted
-        closing,    // our close frame is queued or sent, the peer's not seen
+        open,       // for frames; a session once it is admitted
+        closing,    // our close frame is queued or sent, the closing handshake not complete
         lingering,  // nothing more to say: wait until the client has read it and hangs up
         ended
     };
@@ -208,6 +209,10 @@ private:
     bool held() const noexcept {
         return phase_ == Phase::open && !admitted_ && handshake_->firstMessageTaken;
     }
+    // Behind the peer's close frame, or behind one that cannot be read, nothing counts.
+    bool listening() const noexcept {
+        return phase_ == Phase::open || (phase_ == Phase::closing && !closing_->peerClosed);
+    }
     void readFrames(char* data, std::size_t size);
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
@@ -224,6 +229,7 @@ private:
         waitWritable();
     }
 
+    void missBroadcasts();
     void dropQueue();
     void finishClose();
     void reportClose();
@@ -257,26 +263,21 @@ inline Command& Command::operator=(Command&&) noexcept = default;
 inline bool LoopContext::submit(Command command) { return submit(&command, 1); }
 
 inline std::error_code Connection::reserve(const Frame& frame) {
+    Errc full = Errc::queueBytesFull;
     switch (budget_.reserve(frame.size(), 1, options().queueLimits())) {
         case SendBudget::Outcome::accepted: return {};
         case SendBudget::Outcome::closed: return Errc::sessionClosed;
-        case SendBudget::Outcome::bytesFull:
-            if (frame.size() > options().maxQueueBytes) {
-                return Errc::messageTooBig;
-            }
-            break;
-        case SendBudget::Outcome::messagesFull: break;
+        case SendBudget::Outcome::bytesFull: break;
+        case SendBudget::Outcome::messagesFull: full = Errc::queueMessagesFull; break;
     }
-    // Which limit it was: the count has moved on, so ask it only what it can still say.
-    const bool messages = budget_.messages() >= options().maxQueueMessages;
-    const Errc full = messages ? Errc::queueMessagesFull : Errc::queueBytesFull;
     if (options().whenQueueFull == OverflowPolicy::close) {
-        close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub);
+        close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, full);
     }
     return full;
 }
 
-inline std::error_code Connection::close(CloseCode code, std::string_view reason, ClosedBy by) {
+inline std::error_code Connection::close(CloseCode code, std::string_view reason, ClosedBy by,
+                                         std::error_code error) {
     const auto number = static_cast<std::uint16_t>(code);
     if (!isSendableCloseCode(number) || !protocol::isValidUtf8(reason)) {
         return std::make_error_code(std::errc::invalid_argument);
@@ -289,6 +290,7 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
     Command command;
     command.kind = Command::Kind::close;
     command.closedBy = by;
+    command.error = error;
     command.connection = detail::RefPtr<Connection>(this);
     std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
     command.frame = Frame::make(protocol::Opcode::close, payload.append(reason));
@@ -308,7 +310,11 @@ inline void Connection::receive(char* data, std::size_t size) {
                 break;
             }
             [[fallthrough]];
-        case Phase::closing: readFrames(data, size); break;
+        case Phase::closing:
+            if (listening()) {
+                readFrames(data, size);
+            }
+            break;
         case Phase::lingering:
         case Phase::ended: break;
     }
@@ -362,11 +368,13 @@ inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpR
                                                       answer.subprotocol, answer.headers)));
     if (attachment) {
         admit(std::move(attachment));
-    } else {
-        loop_->armTimer(*this, options().decisionTimeout);
+        return;
+    }
+    loop_->armTimer(*this, options().decisionTimeout);
+    flush();
+    if (handshake_) {
         readHeldBack();
     }
-    flush();
 }
 
 inline void Connection::admit(std::shared_ptr<void> attachment) {
@@ -379,8 +387,11 @@ inline void Connection::admit(std::shared_ptr<void> attachment) {
     seen_ = channel_->log.end();
     loop_->connectionOpened(*this);
     channel_->handler->onOpen(*this);
-    readHeldBack();
-    handshake_.reset();
+    flush();
+    if (handshake_) {
+        readHeldBack();
+        handshake_.reset();
+    }
 }
 
 inline void Connection::readHeldBack() {
@@ -393,6 +404,7 @@ inline void Connection::readHeldBack() {
 
 inline void Connection::rejectHandshake(const HttpResponse& response, bool headOnly) {
     if (phase_ == Phase::deciding && channel_ && options().closeInsteadOfStatus) {
+        handshake_->bytes.clear();
         acceptHandshake({}, handshake_->pending->request(), nullptr);
     }
     if (phase_ == Phase::open && !admitted_) {
@@ -447,7 +459,7 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     std::unique_ptr<protocol::Engine> engine =
         engine_ ? std::move(engine_) : loop_->engines().take();
     engine->setMaxMessageSize(options().maxMessageSize);
-    while (size > 0 && (phase_ == Phase::open || phase_ == Phase::closing) && !held()) {
+    while (size > 0 && listening() && !held()) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
         data += used;
@@ -486,17 +498,10 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
             break;
         case protocol::EngineEvent::violation: {
             const protocol::Violation& violation = engine.violation();
+            beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error, true);
             if (phase_ == Phase::closing) {
-                closing_->info.error = violation.error;
-                finishClose();
-            } else {
-                beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error,
-                           true);
-                // What follows a broken frame cannot be read, the peer's close frame included.
-                if (phase_ == Phase::closing) {
-                    closing_->peerClosed = true;
-                    flush();
-                }
+                closing_->peerClosed = true;
+                flush();
             }
             break;
         }
@@ -517,7 +522,7 @@ inline void Connection::answerPing(std::string_view payload) {
     pong->append(protocol::Opcode::pong, payload);
     queueControl(pong);
     flush();
-    waitingPong_ = queue_.empty() ? nullptr : std::move(pong);
+    waitingPong_ = queue_.empty() ? nullptr : std::move(pong);  // `end` empties the queue too
 }
 
 // Sending ------------------------------------------------------------------------------------
@@ -549,13 +554,16 @@ inline void Connection::takeBroadcasts(bool writeNow) {
             enqueueBroadcast(entry.run);
         }
     }
-    seen_ = log.end();
+    if (phase_ != Phase::open) {
+        seen_ = log.end();  // broadcasts that come while it closes are not for it
+    }
 }
 
 // The usual case, and the hot one: nothing waits, and the socket takes it all.
 inline void Connection::writeBroadcasts() {
     BroadcastLog& log = channel_->log;
     while (seen_ != log.end()) {
+        const std::uint64_t start = seen_;
         std::array<WriteBuffer, maxGather> buffers;
         std::array<const FrameRun*, maxGather> runs;
         std::size_t count = 0;
@@ -572,6 +580,7 @@ inline void Connection::writeBroadcasts() {
         std::error_code error;
         std::size_t written = writeSome(buffers.data(), count, error);
         if (error && error != std::errc::operation_would_block) {
+            seen_ = start;
             abort(error);
             return;
         }
@@ -691,15 +700,13 @@ inline void Connection::flush() {
 
 // Closing, RFC 6455 section 7 ------------------------------------------------------------------
 
-inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by) {
+inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error) {
     const std::string_view payload(closeFrame.data() + 2, closeFrame.size() - 2);
     const auto byteAt = [payload](std::size_t i) {
         return static_cast<unsigned>(static_cast<unsigned char>(payload[i]));
     };
     const auto code = static_cast<CloseCode>(byteAt(0) << 8 | byteAt(1));
-    const bool tooSlow = by == ClosedBy::hub && code == CloseCode::tryAgainLater;
-    beginClose(code, payload.substr(2), by, tooSlow ? Errc::queueBytesFull : std::error_code(),
-               tooSlow);
+    beginClose(code, payload.substr(2), by, error, code == CloseCode::tryAgainLater && error);
 }
 
 inline void Connection::beginClose(CloseCode code, std::string_view reason, ClosedBy by,
@@ -723,6 +730,7 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
     closing_->info.by = by;
     closing_->info.error = error;
     if (dropQueueFirst) {
+        missBroadcasts();
         dropQueue();
     }
     std::string payload;
@@ -737,19 +745,25 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
 }
 
 inline void Connection::peerClosed(CloseCode code, std::string_view reason) {
-    if (phase_ == Phase::closing) {
-        closing_->info.clean = true;
-        closing_->peerClosed = true;
-        flush();
-        return;
-    }
-    // The peer reads no more messages now, so what waits is not sent before the answer.
+    // If it was first: the peer reads no more messages now, so what waits is not sent before the
+    // answer.
     beginClose(code, code == CloseCode::noStatus ? std::string_view() : reason, ClosedBy::peer, {},
                true);
     if (phase_ == Phase::closing) {
         closing_->info.clean = true;
         closing_->peerClosed = true;
         flush();
+    }
+}
+
+// What was said to all before the session ended, and has not got as far as its queue.
+inline void Connection::missBroadcasts() {
+    for (; admitted_ && seen_ != channel_->log.end(); ++seen_) {
+        const BroadcastLog::Entry& entry = channel_->log[seen_];
+        if (!entry.skips(id_)) {
+            closing_->info.undeliveredMessages += entry.run.messages;
+            closing_->info.undeliveredBytes += entry.run.size();
+        }
     }
 }
 
@@ -805,6 +819,7 @@ inline void Connection::abort(std::error_code error) {
     if (phase_ == Phase::open || phase_ == Phase::closing) {
         if (!closing_) {
             closing_ = std::make_unique<ClosingState>();
+            missBroadcasts();
         }
         if (!closing_->info.error) {
             closing_->info.error = error;
@@ -840,6 +855,8 @@ inline void Connection::end() noexcept {
     dropHandshake();
     phase_ = Phase::ended;
     waitingPong_ = nullptr;
+    engine_.reset();
+    queue_.clear(loop_->queuePool());
     loop_->disarmTimer(*this);
     closeSocket();
     loop_->connectionEnded(*this);

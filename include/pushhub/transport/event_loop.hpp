@@ -295,7 +295,7 @@ private:
                 }
                 break;
             case Command::Kind::close:
-                command.connection->beginClose(*command.frame, command.closedBy);
+                command.connection->beginClose(*command.frame, command.closedBy, command.error);
                 break;
             case Command::Kind::call: (*command.function)(); break;
         }

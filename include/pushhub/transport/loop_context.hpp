@@ -38,6 +38,7 @@ struct Command {
 
     Kind kind = Kind::call;
     ClosedBy closedBy = ClosedBy::host;        // close
+    std::error_code error;                     // close
     detail::RefPtr<Connection> connection;     // send, close
     FramePtr frame;                            // send, sendAll, close (the close frame)
     TransportHandler* handler = nullptr;       // sendAll
@@ -80,8 +81,9 @@ public:
     /// Length of a tick of `timers`.
     static constexpr std::chrono::milliseconds tick{50};
 
+    /// Ticks that are never over before `time` is: the current one has begun already.
     static std::uint32_t ticks(std::chrono::milliseconds time) noexcept {
-        return static_cast<std::uint32_t>((time + tick - std::chrono::milliseconds(1)) / tick);
+        return static_cast<std::uint32_t>((time + tick - std::chrono::milliseconds(1)) / tick) + 1;
     }
 
     /// Queues work, in order; false if the loop has ended, and then nothing is kept. Any thread.

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -393,6 +394,9 @@ public:
     /// Connects and sends nothing yet.
     std::shared_ptr<LoopbackClient> connectRaw() {
         const std::lock_guard<std::mutex> lock(mutex_);
+        if (!loop()) {
+            throw std::logic_error("pushhub: LoopbackTransport::connect before start()");
+        }
         auto pipe = std::make_shared<detail::LoopbackPipe>();
         loop()->connect(detail::makeRef<detail::LoopbackConnection>(
             loop(), SessionId(++nextId_), pipe));

@@ -159,31 +159,48 @@ public:
         return written;
     }
 
-    /// Drops everything but the rest of a frame that left in part; returns what was dropped.
-    Written dropUnstarted(Pool& pool) noexcept {
+    /// Drops the messages that have not begun to leave; control frames stay. Returns what was
+    /// dropped.
+    Written dropUnstarted(Pool& pool) {
         Written dropped;
-        FrameRun started;
-        const std::uint32_t partial = std::exchange(partial_, 0);
-        if (partial > 0) {
-            FrameRun& run = head_->runs[head_->first];
-            started = run;
-            if (run.messages > 0) {
-                started.end = started.begin +
-                              static_cast<std::uint32_t>(protocol::frameSize(run.data()));
+        SendQueue kept;
+        if (partial_ > 0) {
+            FrameRun& first = head_->runs[head_->first];
+            FrameRun started = first;
+            if (first.messages > 0) {
+                started.end = first.begin +
+                              static_cast<std::uint32_t>(protocol::frameSize(first.data()));
                 started.messages = 1;
+                first.begin = started.end;
+                --first.messages;
             }
-            dropped.bytes -= started.size();
-            dropped.messages -= started.messages;
+            kept.push(pool, std::move(started));
+            kept.partial_ = std::exchange(partial_, 0);
+            if (first.messages == 0) {
+                popFront(pool);
+            }
         }
+        for (; head_; popFront(pool)) {
+            FrameRun& run = head_->runs[head_->first];
+            if (run.messages == 0) {
+                kept.push(pool, std::move(run));
+            } else {
+                dropped.bytes += run.size();
+                dropped.messages += run.messages;
+            }
+        }
+        head_ = std::move(kept.head_);
+        tail_ = kept.tail_;
+        partial_ = kept.partial_;
+        return dropped;
+    }
+
+    /// Drops everything.
+    void clear(Pool& pool) noexcept {
         while (head_) {
-            dropped.bytes += head_->runs[head_->first].size();
-            dropped.messages += head_->runs[head_->first].messages;
             popFront(pool);
         }
-        if (partial > 0) {
-            pushRest(pool, std::move(started), partial);
-        }
-        return dropped;
+        partial_ = 0;
     }
 
 private:
