@@ -104,7 +104,8 @@ function(pushhub_fuzzer name)
     add_executable(${name}_fuzz fuzz/${name}_fuzz.cpp)
     target_link_libraries(${name}_fuzz PRIVATE pushhub_development pushhub::json)
     target_compile_options(${name}_fuzz PRIVATE -g -O1 -fsanitize=fuzzer,address,undefined
-                           -fno-sanitize-recover=undefined)
+        -fno-sanitize-recover=undefined
+        -fsanitize-ignorelist=${testsDir}/fuzz/ubsan_ignorelist.txt)
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
 endfunction()
 

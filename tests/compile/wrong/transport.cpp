@@ -4,10 +4,12 @@
 // wrong NO_SEND_ALL: a Transport needs sendAll\(
 // wrong NO_PORT: a Transport needs port\(
 // wrong NO_ON_LOOP: a Transport needs onLoop\(
+// wrong NO_LATER: a Transport needs later\(
 // wrong NOTHING: a Transport needs start\(
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 
 #include <pushhub/push_hub.hpp>
 
@@ -31,6 +33,9 @@ public:
 #endif
 #if !defined(NO_ON_LOOP) && !defined(NOTHING)
     bool onLoop() const { return false; }
+#endif
+#if !defined(NO_LATER) && !defined(NOTHING)
+    void later(const std::function<void()>&) {}
 #endif
 };
 
