@@ -62,6 +62,7 @@ is_there() {
     libasio-dev) has_header asio/version.hpp ;;
     libwebsocketpp-dev) has_header websocketpp/version.hpp ;;
     rapidjson-dev) has_header rapidjson/rapidjson.h ;;
+    libssl-dev) has_header openssl/evp.h ;;
     catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     nodejs) has_command node ;;
     npm) has_command npm ;;

@@ -63,7 +63,11 @@ public:
           userId_(std::move(userId)),
           remoteAddress_(std::move(remoteAddress)),
           path_(std::move(path)),
-          params_(std::move(params)) {}
+          params_(std::move(params)) {
+        for (const std::string_view name : request().subprotocols()) {
+            subprotocols_.emplace_back(name);
+        }
+    }
 
     /// All of the request: method, target, headers (repeated ones too), subprotocols, origin.
     const HttpRequest& request() const noexcept { return pending_->request(); }
@@ -88,6 +92,9 @@ public:
     /// gone, or it is too late; std::errc::invalid_argument, and no decision, for a subprotocol
     /// that the client did not ask for or a header that is none. Any thread.
     std::error_code accept(Acceptance acceptance = {}) {
+        if (pending_->decided()) {
+            return Errc::handshakeAnswered;
+        }
         if (!isAnswerable(acceptance)) {
             return std::make_error_code(std::errc::invalid_argument);
         }
@@ -113,10 +120,9 @@ public:
 
 private:
     bool isAnswerable(const Acceptance& acceptance) const {
-        const auto wanted = request().subprotocols();
-        const bool known =
-            acceptance.subprotocol.empty() ||
-            std::find(wanted.begin(), wanted.end(), acceptance.subprotocol) != wanted.end();
+        const bool known = acceptance.subprotocol.empty() ||
+                           std::find(subprotocols_.begin(), subprotocols_.end(),
+                                     acceptance.subprotocol) != subprotocols_.end();
         return known && std::all_of(acceptance.headers.begin(), acceptance.headers.end(),
                                     [](const auto& header) {
                                         return isValidHeader(header.first, header.second);
@@ -135,6 +141,7 @@ private:
     const std::string remoteAddress_;
     const std::shared_ptr<const PathTemplate> path_;
     std::vector<std::string> params_;
+    std::vector<std::string> subprotocols_;  // of their own: `accept` may race with the decision
 };
 
 using HandshakePtr = std::shared_ptr<Handshake>;

@@ -599,8 +599,8 @@ private:
     // make it.
     void onFirstMessage(Connection& connection, const Message& message) noexcept override {
         const auto first = std::static_pointer_cast<Handshake>(connection.attachment());
-        const auto pending = detail::makeRef<PendingHandshake>(
-            detail::RefPtr<Connection>(&connection), first->pending().takeRequest());
+        const auto pending =
+            detail::makeRef<PendingHandshake>(connection, first->pending().takeRequest());
         connection.setPendingHandshake(pending);
         Handshake::Decider& decider = *this;
         const auto handshake = std::make_shared<Handshake>(

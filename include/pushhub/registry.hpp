@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -94,7 +95,9 @@ public:
 
     /// Adds a session, if there are less than `most`, and its user has less than `mostPerUser`
     /// open ones (0: any number).
-    Added add(const SessionPtr& session, std::size_t most, std::size_t mostPerUser) {
+    Added add(const SessionPtr& session,
+              std::size_t most = std::numeric_limits<std::size_t>::max(),
+              std::size_t mostPerUser = 0) {
         if (sessions_.fetch_add(1) >= most) {
             --sessions_;
             return Added::full;

@@ -76,8 +76,9 @@ void checkOrigin(const std::string& origin, const std::string& host) {
     }
     if (pushhub::isSameOrigin(origin, host)) {
         require(verdict != OriginPolicy::Verdict::refused);
-        require(origin.empty() || OriginPolicy({"http://" + host, "https://" + host}).check(origin) ==
-                                      OriginPolicy::Verdict::allowed);
+        require(origin.empty() ||
+                OriginPolicy({"http://" + host, "https://" + host}).check(origin) ==
+                    OriginPolicy::Verdict::allowed);
     }
 }
 

@@ -50,7 +50,7 @@ int seconds() {
 // Opens sessions, reads for a while, leaves in one way or another; tells what each one got.
 void beClients(std::uint16_t port, unsigned seed, const std::atomic<bool>& over,
                std::vector<Received>& received) {
-    std::mt19937 random(seed);
+    std::minstd_rand random(seed);
     while (!over) {
         const std::string user = std::to_string(random() % users);
         auto client = SocketClient::open(port, "/websocket/" + user);
@@ -68,9 +68,8 @@ void beClients(std::uint16_t port, unsigned seed, const std::atomic<bool>& over,
                 mine.messages[static_cast<std::size_t>(pusher)].push_back(number);
             }
         };
-        const unsigned stay = 1 + random() % 200;
-        unsigned frames = 0;
-        for (; frames < stay; ++frames) {
+        const auto stay = 1 + random() % 200;
+        for (auto frames = stay; frames > 0; --frames) {
             const auto frame = client.read();
             if (!frame) {
                 break;
@@ -142,7 +141,7 @@ TEST_CASE("churn: accepted = delivered + undelivered, received is a gapless pref
     std::atomic<std::uint64_t> pushes{0};
     for (int pusher = 0; pusher < pushers; ++pusher) {
         threads.emplace_back([&, pusher] {
-            std::mt19937 random(static_cast<unsigned>(pusher));
+            std::minstd_rand random(static_cast<unsigned>(pusher) + 1);
             int number = 0;
             while (!pushingOver) {
                 ++number;
@@ -271,14 +270,14 @@ TEST_CASE("churn: the count of accepted messages is exact", "[churn]") {
         });
     }
     const auto end = Clock::now() + std::chrono::seconds(std::max(1, seconds() / 3));
-    std::mt19937 random(7);
+    std::minstd_rand random(7);
     while (Clock::now() < end) {
         std::vector<SocketClient> clients;
         for (int i = 0; i < 8; ++i) {
             clients.push_back(SocketClient::open(hub.port(), "/websocket/" + std::to_string(i)));
         }
         for (SocketClient& client : clients) {
-            for (unsigned reads = random() % 20; reads > 0; --reads) {
+            for (auto reads = random() % 20; reads > 0; --reads) {
                 client.readMore();
             }
             switch (random() % 3) {

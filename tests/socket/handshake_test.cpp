@@ -101,6 +101,7 @@ TEMPLATE_TEST_CASE("a handshake can be decided later, by another thread", "[hand
     connecting.join();
     CHECK_FALSE(first);
     CHECK(second == Errc::handshakeAnswered);
+    CHECK(handshake->accept(right) == Errc::handshakeAnswered);
     CHECK(opened.all().front() == "a data 7");
     hub.sendAll("hi");
     CHECK(client->read(1) == Texts{"hi"});
@@ -352,6 +353,7 @@ TEMPLATE_TEST_CASE("a close code instead of a status", "[handshake]", LoopbackTr
     hub.start();
     const auto client = H::connect(hub, "/websocket/a");
     CHECK(client->readClose() == CloseCode::unauthorized);
+    CHECK(H::status(hub, "/websocket/a", "Sec-WebSocket-Protocol: bearer.c2VjcmV0, v1\r\n") == 101);
     CHECK(H::status(hub, "/nowhere") == 404);
     hub.stop();
     CHECK(events.size() == 0);

@@ -202,13 +202,12 @@ TEST_CASE("The identity's data and expiry reach the session", "[auth][authentica
 TEST_CASE("A check may decide later, from any thread, once", "[auth][authenticator]") {
     RecordedHub recorded;
     std::vector<std::pair<std::string, Decision>> asked;
-    recorded.hub.onHandshake(
-        Authenticator(allSources(), [&](std::string token, Decision decide) {
-            asked.emplace_back(std::move(token), std::move(decide));
-        }));
+    recorded.hub.onHandshake(Authenticator(allSources(), [&](std::string token, Decision decide) {
+        asked.emplace_back(std::move(token), std::move(decide));
+    }));
     recorded.started();
-    const auto client = connect(recorded, "/websocket/1",
-                                "Sec-WebSocket-Protocol: pushhub, bearer.aXMtMQ\r\n");
+    const auto client =
+        connect(recorded, "/websocket/1", "Sec-WebSocket-Protocol: pushhub, bearer.aXMtMQ\r\n");
     CHECK(client->status() == 0);
     REQUIRE(asked.size() == 1);
     CHECK(asked[0].first == "is-1");
@@ -303,8 +302,8 @@ TEST_CASE("The first message can be the token", "[auth][authenticator]") {
             other->send(text);
             recorded.poll();
             const bool otherUser = std::string_view(text) == "is-2";
-            CHECK(other->closeCode() == (otherUser ? static_cast<CloseCode>(4403)
-                                                   : CloseCode::unauthorized));
+            CHECK(other->closeCode() ==
+                  (otherUser ? static_cast<CloseCode>(4403) : CloseCode::unauthorized));
             CHECK(other->closeReason().find("S3cret") == std::string::npos);
         }
         CHECK(recorded.hub.sessionCount() == 0);

@@ -17,8 +17,8 @@ namespace {
 
 HttpRequest request(const std::string& headers, const std::string& target = "/websocket/1") {
     HttpRequest parsed;
-    const auto result = HttpRequest::parse(
-        "GET " + target + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n", parsed);
+    const auto result =
+        HttpRequest::parse("GET " + target + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n", parsed);
     REQUIRE(result.status == pushhub::HttpParseResult::Status::complete);
     return parsed;
 }
@@ -40,10 +40,19 @@ struct Row {
 }  // namespace
 
 TEST_CASE("base64url is encoded and decoded", "[auth][base64url]") {
-    const std::vector<Row> rows = {  // RFC 4648, section 10, and both characters of its own
-        {"", ""},           {"f", "Zg"},         {"fo", "Zm8"},         {"foo", "Zm9v"},
-        {"foob", "Zm9vYg"}, {"fooba", "Zm9vYmE"}, {"foobar", "Zm9vYmFy"}, {"\xfb\xff\xfe", "-__-"},
-        {"\xff", "_w"},     {"\xff\xff", "__8"}, {std::string(3, '\0'), "AAAA"},
+    const std::vector<Row> rows = {
+        // RFC 4648, section 10, and both characters of its own
+        {"", ""},
+        {"f", "Zg"},
+        {"fo", "Zm8"},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg"},
+        {"fooba", "Zm9vYmE"},
+        {"foobar", "Zm9vYmFy"},
+        {"\xfb\xff\xfe", "-__-"},
+        {"\xff", "_w"},
+        {"\xff\xff", "__8"},
+        {std::string(3, '\0'), "AAAA"},
     };
     for (const Row& row : rows) {
         INFO(row.summary);
@@ -58,9 +67,27 @@ TEST_CASE("base64url is encoded and decoded", "[auth][base64url]") {
 }
 
 TEST_CASE("There is one base64url text for each value", "[auth][base64url]") {
-    for (const std::string text :
-         {"Zg==", "Zm8=", "Z", "Zm9vZ", "Zh", "Zm9", "Zv", "Zm9vYh", "+/+/", "Zm 9v", "Zm9v\n",
-          "Zm9v ", " Zm9v", "Zm9v.", "=", "====", "A===", "Z\xc3\xbc" "A", "_x", "__9"}) {
+    for (const std::string text : {"Zg==",
+                                   "Zm8=",
+                                   "Z",
+                                   "Zm9vZ",
+                                   "Zh",
+                                   "Zm9",
+                                   "Zv",
+                                   "Zm9vYh",
+                                   "+/+/",
+                                   "Zm 9v",
+                                   "Zm9v\n",
+                                   "Zm9v ",
+                                   " Zm9v",
+                                   "Zm9v.",
+                                   "=",
+                                   "====",
+                                   "A===",
+                                   "Z\xc3\xbc"
+                                   "A",
+                                   "_x",
+                                   "__9"}) {
         INFO(text);
         CHECK_FALSE(base64UrlDecode(text).has_value());
     }
@@ -262,8 +289,8 @@ TEST_CASE("A token is found among the subprotocols", "[auth][token]") {
         {"pushhub, bearer.YWI=", "!", ""},
         {"pushhub, bearer.Pj4/Pz8+", "!", ""},
         {"pushhub, bearer.YW.Jj", "!", ""},
-        {"pushhub, bearer._w", "!", ""},    // not UTF-8
-        {"pushhub, bearer.YQBi", "!", ""},  // NUL
+        {"pushhub, bearer._w", "!", ""},      // not UTF-8
+        {"pushhub, bearer.YQBi", "!", ""},    // NUL
         {"pushhub, bearer.YQ0KYg", "!", ""},  // CR LF
     };
     const TokenSource source = subprotocolToken("pushhub");
@@ -276,8 +303,8 @@ TEST_CASE("A token is found among the subprotocols", "[auth][token]") {
         CHECK(search.subprotocol == row.answer);
         CHECK_FALSE((search.token && search.token->fromCookie));
     }
-    const TokenSearch spread =
-        source(request("Sec-WebSocket-Protocol: pushhub\r\nSec-WebSocket-Protocol: bearer.YWJj\r\n"));
+    const TokenSearch spread = source(
+        request("Sec-WebSocket-Protocol: pushhub\r\nSec-WebSocket-Protocol: bearer.YWJj\r\n"));
     CHECK(summary(spread) == "=abc");
     CHECK(spread.subprotocol == "pushhub");
     for (const char* name : {"", "a b", "a,b", "bearer.x", "\xc3\xbc"}) {

@@ -102,7 +102,9 @@ TEST_CASE("An origin is judged by an exact list", "[origin]") {
         {"https://192.0.2.1", yes},
         {"https://192.0.2.10", no},
         {"https://xn--bcher-kva.example", yes},
-        {"https://b\xc3\xbc" "cher.example", no},
+        {"https://b\xc3\xbc"
+         "cher.example",
+         no},
         {"chrome-extension://abcdefghijklmnop", yes},
         {"chrome-extension://abcdefghijklmnoq", no},
         {"capacitor://localhost", yes},
@@ -175,13 +177,29 @@ TEST_CASE("An empty list refuses every origin", "[origin]") {
 }
 
 TEST_CASE("A wrong entry is an error that names it", "[origin]") {
-    for (const std::string entry :
-         {"", "null", "app.example.com", "https://", "https://app.example.com/", "https://*",
-          "https://*.", "https://**.example.com", "https://a.*.example.com", "https://*example.com",
-          "*.example.com", "https://*.*.example.com", "https://app.example.com:0",
-          "https://app.example.com:99999", "https://app.example.com:*", "*://app.example.com",
-          "https://user@app.example.com", "https://b\xc3\xbc" "cher.example", " *",
-          "https://app.example.com https://b.example", "https://*.[::1]", "https://app..example"}) {
+    for (const std::string entry : {"",
+                                    "null",
+                                    "app.example.com",
+                                    "https://",
+                                    "https://app.example.com/",
+                                    "https://*",
+                                    "https://*.",
+                                    "https://**.example.com",
+                                    "https://a.*.example.com",
+                                    "https://*example.com",
+                                    "*.example.com",
+                                    "https://*.*.example.com",
+                                    "https://app.example.com:0",
+                                    "https://app.example.com:99999",
+                                    "https://app.example.com:*",
+                                    "*://app.example.com",
+                                    "https://user@app.example.com",
+                                    "https://b\xc3\xbc"
+                                    "cher.example",
+                                    " *",
+                                    "https://app.example.com https://b.example",
+                                    "https://*.[::1]",
+                                    "https://app..example"}) {
         INFO(entry);
         try {
             OriginPolicy({"https://good.example", entry});

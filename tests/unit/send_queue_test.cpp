@@ -58,13 +58,19 @@ struct Model {
         return written;
     }
 
+    // Control frames stay, and what has begun to leave.
     Written dropUnstarted() {
         Written dropped;
-        while (items.size() > (begun > 0 ? 1U : 0U)) {
-            dropped.bytes += items.back().bytes.size();
-            dropped.messages += items.back().message ? 1 : 0;
-            items.pop_back();
+        std::deque<Item> kept;
+        for (const Item& item : items) {
+            if (!item.message || (kept.empty() && begun > 0)) {
+                kept.push_back(item);
+            } else {
+                dropped.bytes += item.bytes.size();
+                ++dropped.messages;
+            }
         }
+        items = std::move(kept);
         return dropped;
     }
 };
@@ -162,6 +168,35 @@ TEST_CASE("A pong that waits may be replaced by a shorter or longer one", "[send
     CHECK(gathered(queue) == "\x81\x05" "after");
 }
 
+TEST_CASE("Control frames stay when messages are dropped", "[send_queue]") {
+    SendQueue::Pool pool;
+    SendQueue queue;
+    queue.push(pool, whole(Frame::raw("HTTP/1.1 101\r\n\r\n"), 0));
+    queue.push(pool, textRun("a"));
+    queue.push(pool, whole(Frame::make(Opcode::pong, "p"), 0));
+    queue.push(pool, textRun("b"));
+    const Written dropped = queue.dropUnstarted(pool);
+    CHECK(dropped.bytes == 6);
+    CHECK(dropped.messages == 2);
+    CHECK(gathered(queue) == "HTTP/1.1 101\r\n\r\n" "\x8a\x01" "p");
+    CHECK(queue.consume(pool, 19).messages == 0);
+    CHECK(queue.empty());
+}
+
+TEST_CASE("A queue that is cleared has nothing left", "[send_queue]") {
+    SendQueue::Pool pool;
+    SendQueue queue;
+    const FramePtr frame = Frame::make(Opcode::text, "text");
+    queue.push(pool, whole(frame));
+    queue.push(pool, whole(Frame::make(Opcode::ping, ""), 0));
+    queue.consume(pool, 3);
+    queue.clear(pool);
+    CHECK(queue.empty());
+    CHECK(frame->unique());
+    queue.push(pool, whole(frame));
+    CHECK(gathered(queue) == "\x81\x04" "text");
+}
+
 TEST_CASE("What is dropped stops at the end of the frame that has begun", "[send_queue]") {
     SendQueue::Pool pool;
     SendQueue queue;
@@ -197,6 +232,20 @@ TEST_CASE("What is dropped stops at the end of the frame that has begun", "[send
         CHECK(written.messages == 2);
         CHECK(queue.empty());
     }
+}
+
+TEST_CASE("Control frames are not dropped", "[send_queue]") {
+    SendQueue::Pool pool;
+    SendQueue queue;
+    const FramePtr answer = Frame::raw("HTTP/1.1 101\r\n\r\n");
+    queue.push(pool, whole(answer, 0));
+    queue.push(pool, textRun("first"));
+    queue.push(pool, whole(Frame::make(Opcode::pong, "p"), 0));
+    queue.push(pool, textRun("second"));
+    const Written dropped = queue.dropUnstarted(pool);
+    CHECK(dropped.bytes == 7 + 8);
+    CHECK(dropped.messages == 2);
+    CHECK(gathered(queue) == "HTTP/1.1 101\r\n\r\n" "\x8a\x01" "p");
 }
 
 TEST_CASE("The rest of a run that was written in part", "[send_queue]") {

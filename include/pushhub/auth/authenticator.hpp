@@ -108,16 +108,16 @@ Check makeCheck(HostCheck check) {
             std::is_invocable_r_v<std::optional<Identity>, HostCheck&, const std::string&>,
             "pushhub: the check of a token is std::optional<Identity>(const std::string& token) or "
             "void(std::string token, auth::Decision decide)");
-        return [check = std::move(check)](const std::string& token, const Decision& decide) mutable {
-            decide(check(token));
-        };
+        return [check = std::move(check)](const std::string& token,
+                                          const Decision& decide) mutable { decide(check(token)); };
     }
 }
 
 }  // namespace detail
 
 /// A hook for `PushHub::onHandshake` that lets in who has a token:
-/// `hub.onHandshake(auth::Authenticator({auth::bearerHeader(), auth::cookieToken("session")}, check))`.
+/// `hub.onHandshake(auth::Authenticator({auth::bearerHeader(), auth::cookieToken("session")},
+/// check))`.
 ///
 /// The first source that finds a token decides. All are asked, though: two different tokens, or
 /// one that is malformed, get 400, for it would not be clear who is asking. No token gets 401. A

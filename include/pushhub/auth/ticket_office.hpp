@@ -24,10 +24,10 @@ namespace pushhub::auth {
 /// request, where it is logged in as always, and puts it into the URL of the WebSocket: what logs
 /// and histories keep of that URL is worth nothing any more.
 ///
-/// A ticket is 192 bits from std::random_device, in base64url: with libstdc++, libc++ and Microsoft's
-/// library that is the system's or the processor's source of randomness. Nobody can guess one, so
-/// the look-up need not take a constant time: what its time might tell about a guess does not help
-/// to guess the rest of a ticket within its life.
+/// A ticket is 192 bits from std::random_device, in base64url: with libstdc++, libc++ and
+/// Microsoft's library that is the system's or the processor's source of randomness. Nobody can
+/// guess one, so the look-up need not take a constant time: what its time might tell about a guess
+/// does not help to guess the rest of a ticket within its life.
 ///
 /// Lives in one process: a service of several has to keep its tickets in a common store instead.
 /// Any thread; O(log tickets).

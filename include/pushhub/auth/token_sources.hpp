@@ -174,7 +174,7 @@ inline TokenSource cookieToken(std::string name) {
 /// A subprotocol that stands for a token: `new WebSocket(url, ["pushhub", "bearer." + token])` with
 /// the token in base64url without padding. Works in browsers and stays out of the URL. The answer
 /// names `realSubprotocol`, here "pushhub", and never the token; the client has to offer it, for
-/// browsers give up when none of the subprotocols that they offer is chosen.
+/// Chromium gives up when none of the subprotocols that it offers is chosen.
 inline TokenSource subprotocolToken(std::string realSubprotocol) {
     constexpr std::string_view prefix = "bearer.";
     detail::checkName(pushhub::detail::isToken(realSubprotocol) &&
@@ -199,7 +199,8 @@ inline TokenSource subprotocolToken(std::string realSubprotocol) {
             return detail::malformed("several tokens among the subprotocols");
         }
         if (search.subprotocol.empty()) {
-            return detail::malformed("a token among the subprotocols, but not the subprotocol itself");
+            return detail::malformed(
+                "a token among the subprotocols, but not the subprotocol itself");
         }
         std::optional<std::string> token = base64UrlDecode(encoded);
         if (!token || !detail::isTokenText(*token)) {

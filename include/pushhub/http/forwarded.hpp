@@ -418,9 +418,8 @@ private:
     }
 
     bool isTrusted(const detail::IpAddress& address) const noexcept {
-        return std::any_of(networks_.begin(), networks_.end(), [&](const Network& network) {
-            return network.contains(address);
-        });
+        return std::any_of(networks_.begin(), networks_.end(),
+                           [&](const Network& network) { return network.contains(address); });
     }
 
     std::vector<Network> networks_;

@@ -29,7 +29,7 @@ struct Origin {
 
 /// 0 for a scheme that has none.
 constexpr std::uint16_t defaultPort(std::string_view scheme) noexcept {
-    return equalsIgnoreCase(scheme, "https") || equalsIgnoreCase(scheme, "wss")  ? 443
+    return equalsIgnoreCase(scheme, "https") || equalsIgnoreCase(scheme, "wss") ? 443
            : equalsIgnoreCase(scheme, "http") || equalsIgnoreCase(scheme, "ws") ? 80
                                                                                 : 0;
 }
@@ -159,9 +159,9 @@ public:
         }
         const std::optional<detail::Origin> origin = detail::parseOrigin(originHeader);
         const bool good =
-            origin && (any_ || std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) {
-                           return entry.matches(*origin);
-                       }));
+            origin &&
+            (any_ || std::any_of(entries_.begin(), entries_.end(),
+                                 [&](const auto& entry) { return entry.matches(*origin); }));
         return good ? Verdict::allowed : Verdict::refused;
     }
 
@@ -186,7 +186,8 @@ private:
                 }
                 other.remove_prefix(other.size() - host.size());
             }
-            return port == origin.authority.port && detail::equalsIgnoreCase(scheme, origin.scheme) &&
+            return port == origin.authority.port &&
+                   detail::equalsIgnoreCase(scheme, origin.scheme) &&
                    detail::equalsIgnoreCase(host, other);
         }
     };

@@ -177,6 +177,7 @@ public:
     /// frame. Sets `used` to the number of bytes read. Linear in `used`. After a violation every
     /// byte is part of it, until `reset`.
     EngineEvent read(char* data, std::size_t size, std::size_t& used) {
+        payload_ = {};
         if (failed_) {
             used = size;  // the reader must not be asked again: it has lost its place
             return EngineEvent::violation;

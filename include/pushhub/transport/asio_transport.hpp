@@ -60,14 +60,18 @@ public:
           own_(std::make_unique<asio::io_context>(1)),
           context_(*own_),
           work_(context_.get_executor()),
-          tickTimer_(std::in_place, context_) {}
+          tickTimer_(std::in_place, context_) {
+        begunTicks_ = 1;
+    }
 
     /// A strand on the host's io_context, which the host runs.
     AsioLoop(const Options& listenerOptions, asio::io_context& context)
         : EventLoop(listenerOptions),
           context_(context),
           strand_(context.get_executor()),
-          tickTimer_(std::in_place, context_) {}
+          tickTimer_(std::in_place, context_) {
+        begunTicks_ = 1;
+    }
 
     asio::io_context& context() noexcept { return context_; }
     std::array<char, 64 * 1024>& readBuffer() noexcept { return readBuffer_; }

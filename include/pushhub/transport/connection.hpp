@@ -130,8 +130,9 @@ public:
     void flush();
 
     /// Sends a close frame and waits for the peer's. `dropQueue`: what waits is not sent first.
+    /// `missed`: what counts as undelivered beside what waits.
     void beginClose(CloseCode code, std::string_view reason, ClosedBy by, std::error_code error,
-                    bool dropQueue);
+                    bool dropQueue, Written missed = {});
     /// The same with the frame that `close` made.
     void beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error);
 
@@ -194,7 +195,8 @@ private:
     // Exists from the first close frame on.
     struct ClosingState {
         CloseInfo info;
-        bool peerClosed = false;
+        bool peerClosed = false;  // its close frame has come
+        bool deaf = false;        // it broke the protocol: nothing that follows can be read
     };
 
     static constexpr std::size_t maxGather = 64;
@@ -211,17 +213,17 @@ private:
     }
     // Behind the peer's close frame, or behind one that cannot be read, nothing counts.
     bool listening() const noexcept {
-        return phase_ == Phase::open || (phase_ == Phase::closing && !closing_->peerClosed);
+        return phase_ == Phase::open ||
+               (phase_ == Phase::closing && !closing_->peerClosed && !closing_->deaf);
     }
     void readFrames(char* data, std::size_t size);
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
     void peerClosed(CloseCode code, std::string_view reason);
 
-    void enqueueBroadcast(const FrameRun& run);
-    void overflow(const FrameRun& run, SendBudget::Outcome outcome);
+    void enqueueBroadcast(FrameRun run);
     void writeBroadcasts();
-    void queueRest(const FrameRun& run, std::uint32_t written);
+    void queueRest(FrameRun rest, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
     void waitForSocket() {
@@ -384,6 +386,7 @@ inline void Connection::admit(std::shared_ptr<void> attachment) {
     loop_->disarmTimer(*this);
     attachment_ = std::move(attachment);
     admitted_ = true;
+    channel_->log.seal();  // what comes now must not be joined to what came before this session
     seen_ = channel_->log.end();
     loop_->connectionOpened(*this);
     channel_->handler->onOpen(*this);
@@ -404,8 +407,17 @@ inline void Connection::readHeldBack() {
 
 inline void Connection::rejectHandshake(const HttpResponse& response, bool headOnly) {
     if (phase_ == Phase::deciding && channel_ && options().closeInsteadOfStatus) {
+        // A browser gives up on a 101 that answers none of its subprotocols, before it sees the
+        // close code. One that carries a token is never echoed.
+        const HttpRequest& request = handshake_->pending->request();
+        UpgradeAnswer answer;
+        for (const std::string_view name : request.subprotocols()) {
+            if (answer.subprotocol.empty() && name.substr(0, 7) != "bearer.") {
+                answer.subprotocol = name;
+            }
+        }
         handshake_->bytes.clear();
-        acceptHandshake({}, handshake_->pending->request(), nullptr);
+        acceptHandshake(answer, request, nullptr);
     }
     if (phase_ == Phase::open && !admitted_) {
         std::string_view reason = response.body;
@@ -429,6 +441,11 @@ inline void Connection::dropHandshake() noexcept {
     }
     handshake_.reset();
 }
+
+inline PendingHandshake::PendingHandshake(Connection& connection, HttpRequest request)
+    : connection_(&connection), request_(std::move(request)) {}
+
+inline PendingHandshake::~PendingHandshake() = default;
 
 inline std::error_code PendingHandshake::decide(std::function<void()> decision) {
     if (decided_.exchange(true)) {
@@ -500,7 +517,7 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
             const protocol::Violation& violation = engine.violation();
             beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error, true);
             if (phase_ == Phase::closing) {
-                closing_->peerClosed = true;
+                closing_->deaf = true;
                 flush();
             }
             break;
@@ -565,13 +582,13 @@ inline void Connection::writeBroadcasts() {
     while (seen_ != log.end()) {
         const std::uint64_t start = seen_;
         std::array<WriteBuffer, maxGather> buffers;
-        std::array<const FrameRun*, maxGather> runs;
+        std::array<std::uint64_t, maxGather> positions;
         std::size_t count = 0;
         for (; seen_ != log.end() && count < maxGather; ++seen_) {
             const BroadcastLog::Entry& entry = log[seen_];
             if (!entry.skips(id_)) {
                 buffers[count] = {entry.run.data(), entry.run.size()};
-                runs[count++] = &entry.run;
+                positions[count++] = seen_;
             }
         }
         if (count == 0) {
@@ -585,26 +602,21 @@ inline void Connection::writeBroadcasts() {
             return;
         }
         std::size_t i = 0;
-        for (; i < count && written >= runs[i]->size(); ++i) {
-            written -= runs[i]->size();
-            deliveredMessages_ += runs[i]->messages;
+        for (; i < count && written >= buffers[i].size; ++i) {
+            written -= buffers[i].size;
+            deliveredMessages_ += log[positions[i]].run.messages;
         }
-        if (i == count) {
-            continue;
+        if (i < count) {
+            seen_ = positions[i] + 1;
+            waitForSocket();
+            queueRest(log[positions[i]].run, static_cast<std::uint32_t>(written));
+            return;  // to where those behind it are queued
         }
-        // `abort` and `beginClose` may run hooks, but none that changes the log.
-        waitForSocket();
-        queueRest(*runs[i], static_cast<std::uint32_t>(written));
-        while (++i < count && phase_ == Phase::open) {
-            enqueueBroadcast(*runs[i]);
-        }
-        return;
     }
 }
 
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
-inline void Connection::queueRest(const FrameRun& run, std::uint32_t written) {
-    FrameRun rest = run;
+inline void Connection::queueRest(FrameRun rest, std::uint32_t written) {
     while (written > 0) {
         const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
         if (size > written) {
@@ -622,37 +634,38 @@ inline void Connection::queueRest(const FrameRun& run, std::uint32_t written) {
         --rest.messages;
     }
     if (rest.messages > 0) {
-        enqueueBroadcast(rest);
+        enqueueBroadcast(std::move(rest));
     }
 }
 
-inline void Connection::enqueueBroadcast(const FrameRun& run) {
-    const SendBudget::Outcome outcome =
-        budget_.reserve(run.size(), run.messages, options().queueLimits(), true);
-    if (outcome == SendBudget::Outcome::accepted) {
-        queue_.push(loop_->queuePool(), run);
-        return;
-    }
-    if (run.messages == 1) {
-        overflow(run, outcome);
+inline void Connection::enqueueBroadcast(FrameRun run) {
+    if (budget_.reserve(run.size(), run.messages, options().queueLimits(), true) ==
+        SendBudget::Outcome::accepted) {
+        queue_.push(loop_->queuePool(), std::move(run));
         return;
     }
     // Not all of it has room: as much as has, frame by frame.
-    FrameRun one = run;
-    one.messages = 1;
-    for (std::uint32_t left = run.messages; left > 0 && phase_ == Phase::open; --left) {
-        one.end = one.begin + static_cast<std::uint32_t>(protocol::frameSize(one.data()));
-        enqueueBroadcast(one);
-        one.begin = one.end;
-    }
-}
-
-inline void Connection::overflow(const FrameRun& run, SendBudget::Outcome outcome) {
-    channel_->handler->onDropped(*this, run.size());
-    if (options().whenQueueFull == OverflowPolicy::close) {
-        const Errc error = outcome == SendBudget::Outcome::messagesFull ? Errc::queueMessagesFull
-                                                                        : Errc::queueBytesFull;
-        beginClose(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, error, true);
+    while (run.messages > 0) {
+        FrameRun one = run;
+        one.end = run.begin + static_cast<std::uint32_t>(protocol::frameSize(run.data()));
+        one.messages = 1;
+        run.begin = one.end;
+        --run.messages;
+        const SendBudget::Outcome outcome =
+            budget_.reserve(one.size(), 1, options().queueLimits(), true);
+        if (outcome == SendBudget::Outcome::accepted) {
+            queue_.push(loop_->queuePool(), std::move(one));
+            continue;
+        }
+        channel_->handler->onDropped(*this, one.size());
+        if (options().whenQueueFull == OverflowPolicy::close) {
+            const Errc error = outcome == SendBudget::Outcome::messagesFull
+                                   ? Errc::queueMessagesFull
+                                   : Errc::queueBytesFull;
+            beginClose(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, error,
+                       true, {run.end - run.begin, run.messages});
+            return;
+        }
     }
 }
 
@@ -693,7 +706,7 @@ inline void Connection::flush() {
     }
     if (endAfterFlush_) {
         linger();
-    } else if (phase_ == Phase::closing && closing_->peerClosed) {
+    } else if (phase_ == Phase::closing && (closing_->peerClosed || closing_->deaf)) {
         finishClose();
     }
 }
@@ -710,7 +723,7 @@ inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by, std::er
 }
 
 inline void Connection::beginClose(CloseCode code, std::string_view reason, ClosedBy by,
-                                   std::error_code error, bool dropQueueFirst) {
+                                   std::error_code error, bool dropQueueFirst, Written missed) {
     if (phase_ != Phase::open) {
         return;
     }
@@ -729,6 +742,8 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
     closing_->info.reason = reason;
     closing_->info.by = by;
     closing_->info.error = error;
+    closing_->info.undeliveredBytes = missed.bytes;
+    closing_->info.undeliveredMessages = missed.messages;
     if (dropQueueFirst) {
         missBroadcasts();
         dropQueue();
@@ -750,7 +765,6 @@ inline void Connection::peerClosed(CloseCode code, std::string_view reason) {
     beginClose(code, code == CloseCode::noStatus ? std::string_view() : reason, ClosedBy::peer, {},
                true);
     if (phase_ == Phase::closing) {
-        closing_->info.clean = true;
         closing_->peerClosed = true;
         flush();
     }
@@ -776,6 +790,7 @@ inline void Connection::dropQueue() {
 
 // Both sides have said good-bye, or the peer cannot be understood any more.
 inline void Connection::finishClose() {
+    closing_->info.clean = closing_->peerClosed;
     reportClose();
     linger();
 }

@@ -155,8 +155,8 @@ public:
             connection.rejectHandshake(response);
             return;
         }
-        const auto handshake = detail::makeRef<PendingHandshake>(
-            detail::RefPtr<Connection>(&connection), std::move(request));
+        const auto handshake =
+            detail::makeRef<PendingHandshake>(connection, std::move(request));
         connection.setPendingHandshake(handshake);
         for (const auto& channel : channels_) {
             connection.setChannel(channel);

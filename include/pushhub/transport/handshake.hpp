@@ -23,8 +23,8 @@ struct UpgradeAnswer {
 /// A client's request to open a session, to be decided once: at once, or later from any thread.
 class PendingHandshake final : public detail::RefCounted<PendingHandshake> {
 public:
-    PendingHandshake(detail::RefPtr<Connection> connection, HttpRequest request)
-        : connection_(std::move(connection)), request_(std::move(request)) {}
+    PendingHandshake(Connection& connection, HttpRequest request);
+    ~PendingHandshake();
 
     const HttpRequest& request() const noexcept { return request_; }
     Connection& connection() const noexcept { return *connection_; }
@@ -41,6 +41,7 @@ public:
 
     /// The connection has gone: from now on a decision is too late.
     void abandon() noexcept { decided_.store(true); }
+    bool decided() const noexcept { return decided_.load(); }
 
 private:
     const detail::RefPtr<Connection> connection_;

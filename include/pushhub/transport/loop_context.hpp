@@ -81,11 +81,6 @@ public:
     /// Length of a tick of `timers`.
     static constexpr std::chrono::milliseconds tick{50};
 
-    /// Ticks that are never over before `time` is: the current one has begun already.
-    static std::uint32_t ticks(std::chrono::milliseconds time) noexcept {
-        return static_cast<std::uint32_t>((time + tick - std::chrono::milliseconds(1)) / tick) + 1;
-    }
-
     /// Queues work, in order; false if the loop has ended, and then nothing is kept. Any thread.
     virtual bool submit(Command* commands, std::size_t count) = 0;
     bool submit(Command command);
@@ -105,7 +100,8 @@ public:
     virtual void connectionEnded(Connection& connection) noexcept = 0;  // the loop
 
     void armTimer(TimerNode& node, std::chrono::milliseconds time) {
-        timers_.arm(node, ticks(time));
+        const auto ticks = (time + tick - std::chrono::milliseconds(1)) / tick;
+        timers_.arm(node, static_cast<std::uint32_t>(ticks) + begunTicks_);
         timersArmed();
     }
     void disarmTimer(TimerNode& node) noexcept { timers_.disarm(node); }
@@ -118,6 +114,9 @@ public:
 protected:
     /// Makes sure that ticks come while a timer is armed.
     virtual void timersArmed() = 0;
+
+    /// 1 where time goes on between ticks: the current one has begun, and a timer is not early.
+    std::uint32_t begunTicks_ = 0;
 
     SendQueue::Pool queuePool_;
     EnginePool engines_;
