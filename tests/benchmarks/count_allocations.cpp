@@ -17,11 +17,15 @@ void __libc_free(void* memory);
 namespace {
 std::atomic<std::uint64_t> allocations{0};
 
-void count() { allocations.fetch_add(1, std::memory_order_relaxed); }
+void count() {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+}
 }  // namespace
 
 std::uint64_t benchAllocationCount();
-std::uint64_t benchAllocationCount() { return allocations.load(std::memory_order_relaxed); }
+std::uint64_t benchAllocationCount() {
+    return allocations.load(std::memory_order_relaxed);
+}
 
 extern "C" {
 
@@ -56,6 +60,8 @@ int posix_memalign(void** memory, std::size_t alignment, std::size_t size) noexc
     return *memory == nullptr ? ENOMEM : 0;
 }
 
-void free(void* memory) noexcept { __libc_free(memory); }
+void free(void* memory) noexcept {
+    __libc_free(memory);
+}
 
 }  // extern "C"

@@ -86,7 +86,10 @@ def system_calls(build, server, sessions, command):
             result = client(build, port, pid, sessions, command)
         finally:
             time.sleep(0.1)
-            os.kill(pid, signal.SIGKILL)
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # it ended by itself, or with an interrupted run
             process.wait(30)
         calls = {}
         for line in report:

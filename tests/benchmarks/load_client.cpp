@@ -40,10 +40,10 @@ constexpr Nanoseconds kMillisecond = 1'000'000;
 constexpr std::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";
 constexpr std::string_view kAccept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 constexpr std::size_t kReadBufferSize = 128 * 1024;
-constexpr std::size_t kConnectWindow = 64;       // handshakes under way at once
+constexpr std::size_t kConnectWindow = 64;          // handshakes under way at once
 constexpr std::size_t kSessionsPerAddress = 20000;  // local ports are what runs short
-constexpr std::size_t kWarmSessions = 100;       // not part of the memory and handshake figures
-constexpr Nanoseconds kStall = 3 * kSecond;      // no progress for so long: the rest is lost
+constexpr std::size_t kWarmSessions = 100;          // not part of the memory and handshake figures
+constexpr Nanoseconds kStall = 3 * kSecond;         // no progress for so long: the rest is lost
 
 Nanoseconds readClock(clockid_t clock) {
     timespec now{};
@@ -53,7 +53,9 @@ Nanoseconds readClock(clockid_t clock) {
     return static_cast<Nanoseconds>(now.tv_sec) * kSecond + now.tv_nsec;
 }
 
-Nanoseconds now() { return readClock(CLOCK_MONOTONIC); }
+Nanoseconds now() {
+    return readClock(CLOCK_MONOTONIC);
+}
 
 void sleepFor(Nanoseconds duration) {
     timespec wait{duration / kSecond, duration % kSecond};
@@ -121,16 +123,16 @@ Memory memoryOf(pid_t pid) {
 struct Session {
     int fd = -1;
     bool upgraded = false;
-    std::string response;             // until upgraded
-    std::uint64_t remaining = 0;      // payload bytes of the current frame still to come
-    std::uint64_t frameSize = 0;      // payload bytes of the current frame
-    unsigned char header[10] = {};    // a header that arrived in pieces
+    std::string response;           // until upgraded
+    std::uint64_t remaining = 0;    // payload bytes of the current frame still to come
+    std::uint64_t frameSize = 0;    // payload bytes of the current frame
+    unsigned char header[10] = {};  // a header that arrived in pieces
     std::uint8_t headerSize = 0;
-    std::uint8_t firstByte = 0;       // FIN and opcode of the current frame
-    std::uint8_t digits = 0;          // digits of the timestamp seen so far
-    bool timestampOpen = false;       // the timestamp is not complete yet
+    std::uint8_t firstByte = 0;  // FIN and opcode of the current frame
+    std::uint8_t digits = 0;     // digits of the timestamp seen so far
+    bool timestampOpen = false;  // the timestamp is not complete yet
     Nanoseconds timestamp = 0;
-    std::string reply;                // only kept where a reply is expected
+    std::string reply;  // only kept where a reply is expected
 };
 
 struct Options {
@@ -159,12 +161,18 @@ Expectation expectationOf(const std::string& command, std::size_t sessions) {
     std::uint64_t b = 0;
     std::uint64_t c = 0;
     in >> a >> b >> c;
-    if (name == "burst") return {a * sessions, 0};
-    if (name == "pace") return {a * b * sessions, c};
-    if (name == "one") return {a, 0};
-    if (name == "paceone") return {a * b, c};
-    if (name == "more") return {a * std::min<std::uint64_t>(c, sessions), 0};
-    if (name == "multi" && a > 0) return {b / a * a, 0};
+    if (name == "burst")
+        return {a * sessions, 0};
+    if (name == "pace")
+        return {a * b * sessions, c};
+    if (name == "one")
+        return {a, 0};
+    if (name == "paceone")
+        return {a * b, c};
+    if (name == "more")
+        return {a * std::min<std::uint64_t>(c, sessions), 0};
+    if (name == "multi" && a > 0)
+        return {b / a * a, 0};
     throw std::runtime_error("unknown command: " + command);
 }
 
@@ -498,8 +506,7 @@ private:
         return data;
     }
 
-    void parseTimestamp(Session& session, const char* data, std::size_t size,
-                        Nanoseconds arrived) {
+    void parseTimestamp(Session& session, const char* data, std::size_t size, Nanoseconds arrived) {
         for (std::size_t i = 0; i < size; ++i) {
             const char c = data[i];
             if (c >= '0' && c <= '9' && session.digits < 19) {
@@ -509,8 +516,8 @@ private:
             }
             session.timestampOpen = false;
             if (session.digits > 0 && c == ' ') {
-                latencies_.push_back(
-                    static_cast<std::uint64_t>(std::max<Nanoseconds>(0, arrived - session.timestamp)));
+                latencies_.push_back(static_cast<std::uint64_t>(
+                    std::max<Nanoseconds>(0, arrived - session.timestamp)));
             }
             return;
         }
@@ -533,14 +540,13 @@ private:
         frame.push_back(static_cast<char>(0x80U | payload.size()));
         frame.append(reinterpret_cast<const char*>(mask), sizeof mask);
         for (std::size_t i = 0; i < payload.size(); ++i) {
-            frame.push_back(static_cast<char>(static_cast<unsigned char>(payload[i]) ^ mask[i % 4]));
+            frame.push_back(
+                static_cast<char>(static_cast<unsigned char>(payload[i]) ^ mask[i % 4]));
         }
         return frame;
     }
 
-    void sendText(Session& session, std::string_view text) {
-        writeAll(session, clientFrame(text));
-    }
+    void sendText(Session& session, std::string_view text) { writeAll(session, clientFrame(text)); }
 
     void writeAll(Session& session, std::string_view bytes) {
         if (session.fd < 0) {
@@ -577,11 +583,12 @@ private:
 };
 
 void usage() {
-    std::cerr << "usage: load_client --port PORT --pid SERVER_PID [--sessions N] [--warmup COMMAND]\n"
-                 "                   [--command COMMAND]... [--inbound RATE SECONDS SIZE]\n"
-                 "                   [--allocations] [--timeout SECONDS]\n"
-                 "commands: 'burst COUNT SIZE' 'pace RATE SECS SIZE' 'one COUNT SIZE'\n"
-                 "          'paceone RATE SECS SIZE' 'more COUNT SIZE K' 'multi THREADS COUNT SIZE'\n";
+    std::cerr
+        << "usage: load_client --port PORT --pid SERVER_PID [--sessions N] [--warmup COMMAND]\n"
+           "                   [--command COMMAND]... [--inbound RATE SECONDS SIZE]\n"
+           "                   [--allocations] [--timeout SECONDS]\n"
+           "commands: 'burst COUNT SIZE' 'pace RATE SECS SIZE' 'one COUNT SIZE'\n"
+           "          'paceone RATE SECS SIZE' 'more COUNT SIZE K' 'multi THREADS COUNT SIZE'\n";
 }
 
 Options parseOptions(int argc, char** argv) {
@@ -627,7 +634,8 @@ double percentile(const std::vector<std::uint64_t>& sorted, double share) {
     if (sorted.empty()) {
         return 0;
     }
-    const auto rank = static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5);
+    const auto rank =
+        static_cast<std::size_t>(share * static_cast<double>(sorted.size() - 1) + 0.5);
     return static_cast<double>(sorted[rank]) / 1000;
 }
 
@@ -688,14 +696,13 @@ void runAll(const Options& options) {
             allocations = client.ask("allocations");
         }
         const Client::Result result =
-            options.inboundRate > 0
-                ? client.runInbound(options.inboundRate, options.inboundSeconds, options.inboundSize)
-                : client.run(options.commands);
+            options.inboundRate > 0 ? client.runInbound(options.inboundRate, options.inboundSeconds,
+                                                        options.inboundSize)
+                                    : client.run(options.commands);
         if (options.allocations) {
             json << ",\"allocations\":" << client.ask("allocations") - allocations;
         }
-        const auto delivered =
-            static_cast<double>(std::max<std::uint64_t>(1, result.delivered));
+        const auto delivered = static_cast<double>(std::max<std::uint64_t>(1, result.delivered));
         // Ticks share out the exact total; see CpuTime.
         json << ",\"expected\":" << result.expected << ",\"delivered\":" << result.delivered
              << ",\"lost\":"

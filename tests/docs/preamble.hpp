@@ -18,10 +18,23 @@
 
 #include <asio/io_context.hpp>
 
+#include <pushhub/auth/auth.hpp>
 #include <pushhub/json/json.hpp>
 #include <pushhub/pushhub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 
+// What the application brings.
+struct Database {
+    template <class Done>
+    void findToken(const std::string&, Done done) {
+        done(std::optional<pushhub::auth::Identity>());
+    }
+};
+inline std::optional<pushhub::auth::Identity> lookUp(const std::string&) { return {}; }
+inline std::optional<pushhub::auth::Identity> check(const std::string&) { return {}; }
+
 // What statements may refer to.
 #define DOCS_PARAMETERS \
-    pushhub::PushHub<>& hub, const pushhub::SessionPtr& session, asio::io_context& context
+    [[maybe_unused]] pushhub::PushHub<>& hub, [[maybe_unused]] const pushhub::SessionPtr& session, \
+        [[maybe_unused]] asio::io_context& context, \
+        [[maybe_unused]] Database& database

@@ -101,20 +101,19 @@ private:
     }
 
     void read() {
-        stream_.async_read(buffer_,
-                           [self = shared_from_this()](beast::error_code error, std::size_t) {
-                               if (error) {
-                                   return;
-                               }
-                               const auto data = self->buffer_.data();
-                               const std::string_view text(static_cast<const char*>(data.data()),
-                                                           data.size());
-                               if (const auto reply = self->server_.commands.handle(text)) {
-                                   self->send(std::make_shared<const std::string>(*reply));
-                               }
-                               self->buffer_.consume(data.size());
-                               self->read();
-                           });
+        stream_.async_read(
+            buffer_, [self = shared_from_this()](beast::error_code error, std::size_t) {
+                if (error) {
+                    return;
+                }
+                const auto data = self->buffer_.data();
+                const std::string_view text(static_cast<const char*>(data.data()), data.size());
+                if (const auto reply = self->server_.commands.handle(text)) {
+                    self->send(std::make_shared<const std::string>(*reply));
+                }
+                self->buffer_.consume(data.size());
+                self->read();
+            });
     }
 
     void write() {

@@ -28,9 +28,9 @@ namespace {
 
 using Frame = std::shared_ptr<const std::string>;
 
-constexpr std::size_t kJoinedFrame = 4096;       // larger frames are not copied into blocks
+constexpr std::size_t kJoinedFrame = 4096;  // larger frames are not copied into blocks
 constexpr std::size_t kJoinedBlock = 64 * 1024;
-constexpr std::size_t kGather = 256;             // buffers of one write
+constexpr std::size_t kGather = 256;  // buffers of one write
 
 std::string sha1(std::string text) {
     std::array<std::uint32_t, 5> h{0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0};
@@ -115,8 +115,8 @@ std::string makeFrame(std::string_view text) {
     } else {
         frame.push_back(127);
         for (int shift = 56; shift >= 0; shift -= 8) {
-            frame.push_back(static_cast<char>(std::uint64_t{text.size()} >>
-                                              static_cast<unsigned>(shift)));
+            frame.push_back(
+                static_cast<char>(std::uint64_t{text.size()} >> static_cast<unsigned>(shift)));
         }
     }
     frame.append(text);
@@ -135,14 +135,14 @@ class Server;
 struct Connection {
     int fd = -1;
     bool upgraded = false;
-    bool dirty = false;              // join mode: in the list of sessions to flush
-    bool blocked = false;            // waits for EPOLLOUT
+    bool dirty = false;    // join mode: in the list of sessions to flush
+    bool blocked = false;  // waits for EPOLLOUT
     unsigned loop = 0;
-    std::size_t place = 0;           // in the loop's list
+    std::size_t place = 0;  // in the loop's list
     std::string user;
-    std::string in;                  // incomplete input only
+    std::string in;  // incomplete input only
     std::unique_ptr<std::deque<Frame>> queue;
-    std::size_t offset = 0;          // bytes of the first frame already sent
+    std::size_t offset = 0;  // bytes of the first frame already sent
 };
 
 struct Job {

@@ -138,7 +138,8 @@ private:
                 server_.sendAll(text);
             }
         } else if (name == "pace") {
-            pace(a, b, c, [this](std::uint64_t, const std::string& text) { server_.sendAll(text); });
+            pace(a, b, c,
+                 [this](std::uint64_t, const std::string& text) { server_.sendAll(text); });
         } else if (name == "one") {
             one(a, b, 0);
         } else if (name == "paceone") {
