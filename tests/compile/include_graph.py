@@ -16,7 +16,8 @@ import tempfile
 LAYERS = [
     ("base", ["version.hpp", "config.hpp", "fwd.hpp", "options.hpp", "error.hpp", "close_code.hpp",
               "send_result.hpp", "session_id.hpp", "detail/*", "protocol/utf8.hpp",
-              "protocol/frame_header.hpp"]),
+              "protocol/frame_header.hpp", "protocol/client_frame.hpp",
+              "protocol/close_payload.hpp"]),
     ("frame", ["frame.hpp"]),
     ("http and protocol", ["http/*", "protocol/*"]),
     ("transport", ["transport/*"]),

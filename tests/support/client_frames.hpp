@@ -29,8 +29,10 @@ inline std::string bigEndian(std::uint64_t value, unsigned bytes) {
 
 /// A header that promises `length` bytes, whether or not they follow.
 inline std::string clientHeader(unsigned opcode, std::uint64_t length, const FrameBits& bits = {}) {
-    const unsigned lengthBytes =
-        bits.lengthBytes ? bits.lengthBytes : length < 126 ? 0 : length <= 0xFFFF ? 2 : 8;
+    const unsigned lengthBytes = bits.lengthBytes   ? bits.lengthBytes
+                                 : length < 126     ? 0
+                                 : length <= 0xFFFF ? 2
+                                                    : 8;
     const std::uint64_t code = lengthBytes == 0 ? length : lengthBytes == 2 ? 126 : 127;
     std::string header = bigEndian((bits.fin ? 0x80U : 0U) | bits.rsv << 4 | opcode, 1);
     header += bigEndian((bits.masked ? 0x80U : 0U) | code, 1);

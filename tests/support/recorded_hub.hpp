@@ -92,14 +92,14 @@ private:
                 whenClosed(session, info);
             }
         });
-        hub.onError([this](const SessionPtr& session, std::error_code error,
-                           std::string_view what) {
-            events.push_back("error " + (session ? session->userId() : "-"));
-            errors.emplace_back(error, what);
-            if (whenError) {
-                whenError(session);
-            }
-        });
+        hub.onError(
+            [this](const SessionPtr& session, std::error_code error, std::string_view what) {
+                events.push_back("error " + (session ? session->userId() : "-"));
+                errors.emplace_back(error, what);
+                if (whenError) {
+                    whenError(session);
+                }
+            });
     }
 };
 

@@ -22,36 +22,15 @@
 #include <utility>
 
 #include <pushhub/close_code.hpp>
-#include <pushhub/protocol/frame_header.hpp>
+#include <pushhub/protocol/client_frame.hpp>
+#include <pushhub/protocol/close_payload.hpp>
 
 namespace pushhub::test {
 
 using Clock = std::chrono::steady_clock;
 inline constexpr std::chrono::seconds patience{20};
 
-/// A masked frame as a client sends it.
-inline std::string clientFrame(protocol::Opcode opcode, std::string_view payload,
-                               bool final = true) {
-    char header[14];
-    std::size_t size = protocol::writeFrameHeader(header, opcode, payload.size());
-    if (!final) {
-        header[0] = static_cast<char>(header[0] & 0x7F);
-    }
-    header[1] = static_cast<char>(header[1] | 0x80);
-    constexpr char mask[4] = {0x12, 0x34, 0x56, 0x78};
-    std::string frame(header, size);
-    frame.append(mask, 4);
-    for (std::size_t i = 0; i < payload.size(); ++i) {
-        frame.push_back(static_cast<char>(payload[i] ^ mask[i % 4]));
-    }
-    return frame;
-}
-
-inline std::string closePayload(CloseCode code, std::string_view reason = {}) {
-    const auto number = static_cast<std::uint16_t>(code);
-    std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
-    return payload.append(reason);
-}
+using protocol::clientFrame;
 
 inline std::string handshakeRequest(std::string_view target, std::string_view headers = {}) {
     std::string request = "GET ";
@@ -122,7 +101,7 @@ public:
     }
     void sendText(std::string_view text) { sendBytes(clientFrame(protocol::Opcode::text, text)); }
     void sendClose(CloseCode code, std::string_view reason = {}) {
-        sendBytes(clientFrame(protocol::Opcode::close, closePayload(code, reason)));
+        sendBytes(clientFrame(protocol::Opcode::close, protocol::closePayload(code, reason)));
     }
 
     int handshake(std::string_view target, std::string_view headers = {}) {
@@ -179,12 +158,10 @@ public:
     CloseCode readClose() {
         while (const std::optional<Frame> frame = read()) {
             if (frame->opcode == protocol::Opcode::close) {
-                if (frame->payload.size() < 2) {
-                    return CloseCode::noStatus;
-                }
-                reason_ = frame->payload.substr(2);
-                return static_cast<CloseCode>(static_cast<unsigned char>(frame->payload[0]) << 8 |
-                                              static_cast<unsigned char>(frame->payload[1]));
+                std::string_view reason = frame->payload;
+                const CloseCode code = protocol::takeCloseCode(reason);
+                reason_ = reason;
+                return code;
             }
         }
         return CloseCode::abnormal;

@@ -18,9 +18,13 @@ using pushhub::protocol::Opcode;
 
 namespace {
 
-FramePtr textFrame(const std::string& payload) { return Frame::make(Opcode::text, payload); }
+FramePtr textFrame(const std::string& payload) {
+    return Frame::make(Opcode::text, payload);
+}
 
-std::string bytesOf(const FramePtr& frame) { return {frame->data(), frame->size()}; }
+std::string bytesOf(const FramePtr& frame) {
+    return {frame->data(), frame->size()};
+}
 
 std::string bytesOf(const BroadcastLog::Entry& entry) {
     return {entry.run.data(), entry.run.size()};
@@ -98,7 +102,11 @@ TEST_CASE("What is large or has exceptions stands alone", "[broadcast_log]") {
         messages.push_back(log[i].run.messages);
     }
     CHECK(messages == std::vector<std::uint32_t>{1, 1, 2, 1, 1, 2});
-    CHECK(bytesOf(log[2]) == "\x81\x01" "b" "\x81\x01" "c");
+    CHECK(bytesOf(log[2]) ==
+          "\x81\x01"
+          "b"
+          "\x81\x01"
+          "c");
 }
 
 TEST_CASE("Nothing joins what a session has taken", "[broadcast_log]") {
@@ -112,9 +120,19 @@ TEST_CASE("Nothing joins what a session has taken", "[broadcast_log]") {
     log.append(textFrame("e"), nullptr);
     REQUIRE(log.end() == 2);
     CHECK(taken.run.messages == 2);
-    CHECK(bytesOf(taken) == "\x81\x01" "a" "\x81\x01" "b");
+    CHECK(bytesOf(taken) ==
+          "\x81\x01"
+          "a"
+          "\x81\x01"
+          "b");
     CHECK(bytesOf(log[0]) == bytesOf(taken));
-    CHECK(bytesOf(log[1]) == "\x81\x01" "c" "\x81\x01" "d" "\x81\x01" "e");
+    CHECK(bytesOf(log[1]) ==
+          "\x81\x01"
+          "c"
+          "\x81\x01"
+          "d"
+          "\x81\x01"
+          "e");
     log.seal();
     log.append(textFrame("f"), nullptr);
     CHECK(log.end() == 3);
@@ -152,7 +170,11 @@ TEST_CASE("A block that nobody waits for is used again", "[broadcast_log]") {
         log.seal();
         const Frame* used = log[log.end() - 1].run.frame.get();
         CHECK((block == nullptr || used == block));
-        CHECK(bytesOf(log[log.end() - 1]) == "\x81\x01" "a" "\x81\x01" "b");
+        CHECK(bytesOf(log[log.end() - 1]) ==
+              "\x81\x01"
+              "a"
+              "\x81\x01"
+              "b");
         block = used;
         log.trim(log.end());
     }
@@ -165,9 +187,13 @@ TEST_CASE("Positions stay when what all have taken is forgotten", "[broadcast_lo
     }
     log.trim(3);
     CHECK(log.end() == 5);
-    CHECK(bytesOf(log[3]) == "\x81\x01" "3");
+    CHECK(bytesOf(log[3]) ==
+          "\x81\x01"
+          "3");
     log.trim(2);
-    CHECK(bytesOf(log[4]) == "\x81\x01" "4");
+    CHECK(bytesOf(log[4]) ==
+          "\x81\x01"
+          "4");
     log.trim(5);
     CHECK(log.end() == 5);
     log.append(textFrame("5"), nullptr);

@@ -304,7 +304,8 @@ TEST_CASE("Nothing after the client's close frame counts", "[connection]") {
     }
 }
 
-// Pings --------------------------------------------------------------------------------------------
+// Pings
+// --------------------------------------------------------------------------------------------
 
 TEST_CASE("Pings are answered, also between fragments", "[connection]") {
     RecordedHub hub;
@@ -373,7 +374,8 @@ TEST_CASE("Pongs between messages that wait", "[connection]") {
     CHECK(hub.opened[0]->bufferedBytes() == 0);
 }
 
-// Clients that are too slow ------------------------------------------------------------------------
+// Clients that are too slow
+// ------------------------------------------------------------------------
 
 TEST_CASE("A full queue refuses a push, by bytes or by messages, and closes", "[connection]") {
     struct Limit {
@@ -527,7 +529,8 @@ TEST_CASE("A message larger than the queue may be is refused, and nobody is clos
     CHECK(client->connected());
 }
 
-// Sending ------------------------------------------------------------------------------------------
+// Sending
+// ------------------------------------------------------------------------------------------
 
 TEST_CASE("Of what one thread sends, messages arrive in order, whatever the call", "[connection]") {
     for (const std::size_t window : {64U * 1024U, 1U, 33U, 700U}) {
@@ -540,10 +543,18 @@ TEST_CASE("Of what one thread sends, messages arrive in order, whatever the call
         for (std::size_t i = 0; i < 120; ++i) {
             std::string message = std::to_string(i) + ":" + std::string(i * i % 9000, 'x');
             switch (i % 5) {
-                case 0: hub.hub.sendOne("1", message); break;
-                case 1: hub.hub.sendMore({"1", "2", "1"}, message); break;
-                case 2: hub.opened[0]->send(message); break;
-                default: hub.hub.sendAll(message); break;
+                case 0:
+                    hub.hub.sendOne("1", message);
+                    break;
+                case 1:
+                    hub.hub.sendMore({"1", "2", "1"}, message);
+                    break;
+                case 2:
+                    hub.opened[0]->send(message);
+                    break;
+                default:
+                    hub.hub.sendAll(message);
+                    break;
             }
             if (i % 4 == 0) {
                 hub.hub.sendAllExcept("1", "not for 1");
@@ -613,7 +624,7 @@ struct Ending {
     const char* name;
     std::function<void(RecordedHub&, const ClientPtr&)> end;
     CloseCode code;
-    bool dropsQueue;     // what waits may be lost although the client reads on
+    bool dropsQueue;  // what waits may be lost although the client reads on
 };
 
 std::vector<Ending> endings() {
@@ -746,7 +757,8 @@ TEST_CASE("What is accepted between the end of a session and its onClose does no
     CHECK(results[1].offline == 1);
 }
 
-// Closing ------------------------------------------------------------------------------------------
+// Closing
+// ------------------------------------------------------------------------------------------
 
 TEST_CASE("The host closes: what was accepted goes first, and the handshake is clean",
           "[connection]") {
@@ -790,9 +802,12 @@ TEST_CASE("A long close reason is cut at a character", "[connection]") {
     for (int i = 0; i < 60; ++i) {
         euros += euro;
     }
-    const std::vector<std::pair<std::string, std::size_t>> reasons{
-        {std::string(123, 'r'), 123}, {std::string(124, 'r'), 123}, {std::string(5000, 'r'), 123},
-        {euros, 123},                 {"a" + euros, 121},           {"ab" + euros, 122}};
+    const std::vector<std::pair<std::string, std::size_t>> reasons{{std::string(123, 'r'), 123},
+                                                                   {std::string(124, 'r'), 123},
+                                                                   {std::string(5000, 'r'), 123},
+                                                                   {euros, 123},
+                                                                   {"a" + euros, 121},
+                                                                   {"ab" + euros, 122}};
     for (const auto& [reason, length] : reasons) {
         RecordedHub hub;
         hub.hub.start();
@@ -894,7 +909,8 @@ TEST_CASE("A push to a client that has vanished counts as undelivered", "[connec
     }
 }
 
-// Hooks --------------------------------------------------------------------------------------------
+// Hooks
+// --------------------------------------------------------------------------------------------
 
 TEST_CASE("A session may be closed in every hook", "[connection]") {
     SECTION("onOpen") {
@@ -1014,7 +1030,9 @@ TEST_CASE("Hooks that throw are told to onError, and the session goes on", "[con
         }
         throw std::system_error(std::make_error_code(std::errc::timed_out), "in message");
     };
-    hub.whenClosed = [](const SessionPtr&, const CloseInfo&) { throw std::logic_error("in close"); };
+    hub.whenClosed = [](const SessionPtr&, const CloseInfo&) {
+        throw std::logic_error("in close");
+    };
     hub.whenError = [](const SessionPtr&) { throw std::runtime_error("in error"); };
     hub.hub.start();
     const auto client = hub.connect("1");
@@ -1066,11 +1084,20 @@ TEST_CASE("Events come in order: open first, close last and once", "[connection]
             clients.push_back(hub.hub.transport().connect("/websocket/" + std::to_string(i)));
             clients.back()->send("x");
             switch (i % 5) {
-                case 0: clients.back()->close(); break;
-                case 1: clients.back()->drop(); break;
-                case 2: clients.back()->sendBytes("garbage"); break;
-                case 3: clients.back()->sendBytes(wire::clientFrame(wire::text, "\xff")); break;
-                default: break;
+                case 0:
+                    clients.back()->close();
+                    break;
+                case 1:
+                    clients.back()->drop();
+                    break;
+                case 2:
+                    clients.back()->sendBytes("garbage");
+                    break;
+                case 3:
+                    clients.back()->sendBytes(wire::clientFrame(wire::text, "\xff"));
+                    break;
+                default:
+                    break;
             }
         }
         hub.poll();
@@ -1090,7 +1117,8 @@ TEST_CASE("Events come in order: open first, close last and once", "[connection]
     CHECK(hub.count("open") == hub.count("close"));
 }
 
-// Two hubs -----------------------------------------------------------------------------------------
+// Two hubs
+// -----------------------------------------------------------------------------------------
 
 TEST_CASE("Two hubs share a listener", "[connection]") {
     Options first;
@@ -1164,7 +1192,8 @@ TEST_CASE("Stop gives every session its end, and cuts those that do not go", "[c
     CHECK(hub.events.size() == events);
 }
 
-// Decided later ------------------------------------------------------------------------------------
+// Decided later
+// ------------------------------------------------------------------------------------
 
 namespace {
 
@@ -1300,9 +1329,8 @@ TEST_CASE("Broadcasts before a client is admitted are not its own", "[connection
 TEST_CASE("A first message that is decided too late opens no session", "[connection]") {
     RecordedHub hub;
     std::vector<HandshakePtr> pending;
-    hub.hub.onFirstMessage([&](const HandshakePtr& handshake, std::string_view) {
-        pending.push_back(handshake);
-    });
+    hub.hub.onFirstMessage(
+        [&](const HandshakePtr& handshake, std::string_view) { pending.push_back(handshake); });
     hub.hub.start();
     const auto client = hub.connect("1");
     REQUIRE(client->status() == 101);

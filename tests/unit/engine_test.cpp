@@ -25,19 +25,25 @@ namespace {
 /// One event in a form that can be compared and printed.
 using Events = std::vector<std::string>;
 
-std::string number(CloseCode code) { return std::to_string(static_cast<unsigned>(code)); }
+std::string number(CloseCode code) {
+    return std::to_string(static_cast<unsigned>(code));
+}
 
 std::string describe(EngineEvent event, const Engine& engine) {
     const std::string payload(engine.payload());
     switch (event) {
-        case EngineEvent::needMore: return "needMore";
+        case EngineEvent::needMore:
+            return "needMore";
         case EngineEvent::message:
             return (engine.type() == MessageType::text ? "text " : "binary ") + payload;
-        case EngineEvent::ping: return "ping " + payload;
-        case EngineEvent::pong: return "pong " + payload;
+        case EngineEvent::ping:
+            return "ping " + payload;
+        case EngineEvent::pong:
+            return "pong " + payload;
         case EngineEvent::close:
             return "close " + number(engine.closeCode()) + " " + std::string(engine.closeReason());
-        case EngineEvent::violation: return "violation " + number(engine.violation().closeCode);
+        case EngineEvent::violation:
+            return "violation " + number(engine.violation().closeCode);
     }
     return "?";
 }
@@ -150,10 +156,12 @@ std::vector<Row> framing() {
 
         {"5.2", "an empty text", clientFrame(text, ""), {"text "}},
         {"5.2", "an empty binary", clientFrame(binary, ""), {"binary "}},
-        {"5.2", "several messages",
+        {"5.2",
+         "several messages",
          clientFrame(text, "a") + clientFrame(binary, "b") + clientFrame(text, "c"),
          {"text a", "binary b", "text c"}},
-        {"5.2", "nothing after a violation is read",
+        {"5.2",
+         "nothing after a violation is read",
          clientFrame(text, "a") + clientFrame(3, "") + clientFrame(text, "b"),
          {"text a", "violation 1002"}},
         {"5.2", "16-bit length of 125", clientFrame(binary, std::string(125, 'x'), lengthIn(2)),
@@ -165,8 +173,8 @@ std::vector<Row> framing() {
         {"5.2", "64-bit length of 65535", clientHeader(binary, 0xFFFF, lengthIn(8)), broken},
         {"5.2", "non-minimal length of a continuation",
          fragment(text, "a") + clientFrame(continuation, "b", lengthIn(2)), broken},
-        {"5.2", "length with its top bit set",
-         clientHeader(text, std::uint64_t{1} << 63) + "abc", broken},
+        {"5.2", "length with its top bit set", clientHeader(text, std::uint64_t{1} << 63) + "abc",
+         broken},
         {"5.2", "all bits of the length set", clientHeader(binary, ~std::uint64_t{0}) + "abc",
          broken},
         {"5.2", "a continuation so long that the sum of sizes is small again",
@@ -179,23 +187,35 @@ std::vector<Row> framing() {
          broken},
 
         {"5.3", "a key of zeros", clientFrame(text, "hello world", keyed(0)), {"text hello world"}},
-        {"5.3", "a key of ones", clientFrame(text, "hello world", keyed(0xFFFFFFFF)),
+        {"5.3",
+         "a key of ones",
+         clientFrame(text, "hello world", keyed(0xFFFFFFFF)),
          {"text hello world"}},
-        {"5.3", "each frame has its own key",
-         clientFrame(text, "hel", [] { auto f = keyed(0x01020304); f.fin = false; return f; }()) +
+        {"5.3",
+         "each frame has its own key",
+         clientFrame(text, "hel",
+                     [] {
+                         auto f = keyed(0x01020304);
+                         f.fin = false;
+                         return f;
+                     }()) +
              clientFrame(continuation, "lo world", keyed(0xa5b6c7d8)),
          {"text hello world"}},
-        {"5.7", "the masked text of the examples",
-         std::string("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11), {"text Hello"}},
-        {"5.7", "a masked pong of the examples",
-         std::string("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11), {"pong Hello"}},
+        {"5.7",
+         "the masked text of the examples",
+         std::string("\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11),
+         {"text Hello"}},
+        {"5.7",
+         "a masked pong of the examples",
+         std::string("\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", 11),
+         {"pong Hello"}},
     };
     for (const unsigned opcode : {3U, 4U, 5U, 6U, 7U, 11U, 12U, 13U, 14U, 15U}) {
         rows.push_back({"5.2", "a reserved opcode", clientFrame(opcode, "x"), broken});
-        rows.push_back({"5.2", "a reserved opcode between fragments",
-                        fragment(text, "a") + clientFrame(opcode, "") +
-                            clientFrame(continuation, "b"),
-                        broken});
+        rows.push_back(
+            {"5.2", "a reserved opcode between fragments",
+             fragment(text, "a") + clientFrame(opcode, "") + clientFrame(continuation, "b"),
+             broken});
     }
     for (unsigned bits = 1; bits < 8; ++bits) {
         for (const unsigned opcode : {text, binary, closing, ping, pong}) {
@@ -207,7 +227,9 @@ std::vector<Row> framing() {
     }
     for (const std::size_t size : {1U, 124U, 125U, 126U, 127U, 128U, 1000U}) {
         const std::string payload(size, 'x');
-        rows.push_back({"5.2", "the shortest form of a length", clientFrame(binary, payload),
+        rows.push_back({"5.2",
+                        "the shortest form of a length",
+                        clientFrame(binary, payload),
                         {"binary " + payload}});
     }
     return rows;
@@ -215,45 +237,63 @@ std::vector<Row> framing() {
 
 std::vector<Row> fragmentation() {
     return {
-        {"5.4", "two fragments", fragment(text, "ab") + clientFrame(continuation, "cd"),
+        {"5.4",
+         "two fragments",
+         fragment(text, "ab") + clientFrame(continuation, "cd"),
          {"text abcd"}},
-        {"5.4", "three fragments of a binary",
+        {"5.4",
+         "three fragments of a binary",
          fragment(binary, "a") + fragment(continuation, "b") + clientFrame(continuation, "c"),
          {"binary abc"}},
-        {"5.4", "empty fragments",
+        {"5.4",
+         "empty fragments",
          fragment(text, "") + fragment(continuation, "") + fragment(continuation, "a") +
              clientFrame(continuation, ""),
          {"text a"}},
-        {"5.4", "a message of empty fragments only",
-         fragment(text, "") + clientFrame(continuation, ""), {"text "}},
-        {"5.4", "control frames between fragments",
+        {"5.4",
+         "a message of empty fragments only",
+         fragment(text, "") + clientFrame(continuation, ""),
+         {"text "}},
+        {"5.4",
+         "control frames between fragments",
          fragment(text, "a") + clientFrame(ping, "1") + fragment(continuation, "b") +
              clientFrame(pong, "2") + clientFrame(ping, "") + clientFrame(continuation, "c"),
          {"ping 1", "pong 2", "ping ", "text abc"}},
-        {"5.4", "a close between fragments",
-         fragment(text, "a") + clientClose(1001, "bye"), {"close 1001 bye"}},
+        {"5.4",
+         "a close between fragments",
+         fragment(text, "a") + clientClose(1001, "bye"),
+         {"close 1001 bye"}},
         {"5.4", "a continuation of nothing", clientFrame(continuation, "a"), broken},
         {"5.4", "a fragment that continues nothing", fragment(continuation, "a"), broken},
-        {"5.4", "a continuation after a whole message",
-         clientFrame(text, "a") + clientFrame(continuation, "b"), {"text a", "violation 1002"}},
-        {"5.4", "a continuation after a control frame",
-         clientFrame(ping, "a") + clientFrame(continuation, "b"), {"ping a", "violation 1002"}},
+        {"5.4",
+         "a continuation after a whole message",
+         clientFrame(text, "a") + clientFrame(continuation, "b"),
+         {"text a", "violation 1002"}},
+        {"5.4",
+         "a continuation after a control frame",
+         clientFrame(ping, "a") + clientFrame(continuation, "b"),
+         {"ping a", "violation 1002"}},
         {"5.4", "a text within a text", fragment(text, "a") + clientFrame(text, "b"), broken},
         {"5.4", "a binary within a text", fragment(text, "a") + clientFrame(binary, "b"), broken},
-        {"5.4", "a text within a text, after a ping",
+        {"5.4",
+         "a text within a text, after a ping",
          fragment(text, "a") + clientFrame(ping, "") + fragment(text, "b"),
          {"ping ", "violation 1002"}},
         {"5.5", "a fragmented ping", clientFrame(ping, "", notFinal()), broken},
         {"5.5", "a fragmented close", clientFrame(closing, closePayload(1000), notFinal()), broken},
-        {"5.5", "a ping of 125 bytes", clientFrame(ping, std::string(125, 'p')),
+        {"5.5",
+         "a ping of 125 bytes",
+         clientFrame(ping, std::string(125, 'p')),
          {"ping " + std::string(125, 'p')}},
         {"5.5", "a ping of 126 bytes", clientFrame(ping, std::string(126, 'p')), broken},
         {"5.5", "a pong of 70,000 bytes", clientHeader(pong, 70'000), broken},
-        {"5.5", "a close of 126 bytes", clientFrame(closing, closePayload(1000, std::string(124, 'r'))),
-         broken},
+        {"5.5", "a close of 126 bytes",
+         clientFrame(closing, closePayload(1000, std::string(124, 'r'))), broken},
         {"5.5", "a short ping with a long length", clientFrame(ping, "p", lengthIn(2)), broken},
         {"5.5.3", "a pong nobody asked for", clientFrame(pong, "?"), {"pong ?"}},
-        {"5.5.2", "a ping of any bytes", clientFrame(ping, "\xff\x00\x80"),
+        {"5.5.2",
+         "a ping of any bytes",
+         clientFrame(ping, "\xff\x00\x80"),
          {std::string("ping \xff\x00\x80").substr(0, 6)}},
     };
 }
@@ -263,17 +303,25 @@ std::vector<Row> closes() {
         {"5.5.1", "no code", clientFrame(closing, ""), {"close 1005 "}},
         {"5.5.1", "half a code", clientFrame(closing, "\x03"), broken},
         {"5.5.1", "a code alone", clientClose(1000), {"close 1000 "}},
-        {"5.5.1", "a code and a reason", clientClose(1001, "tab closed"), {"close 1001 tab closed"}},
-        {"5.5.1", "the longest reason", clientClose(1000, std::string(123, 'r')),
+        {"5.5.1",
+         "a code and a reason",
+         clientClose(1001, "tab closed"),
+         {"close 1001 tab closed"}},
+        {"5.5.1",
+         "the longest reason",
+         clientClose(1000, std::string(123, 'r')),
          {"close 1000 " + std::string(123, 'r')}},
         {"5.5.1", "a reason that is not UTF-8", clientClose(1000, "\xff"), badText},
-        {"5.5.1", "a reason that ends in a character", clientClose(1000, euro.substr(0, 2)), badText},
+        {"5.5.1", "a reason that ends in a character", clientClose(1000, euro.substr(0, 2)),
+         badText},
         {"5.5.1", "a reason in UTF-8", clientClose(4321, euro), {"close 4321 " + euro}},
     };
     // Section 7.4.2, and what IANA has registered since.
     for (const unsigned code : {1000U, 1001U, 1002U, 1003U, 1007U, 1008U, 1009U, 1010U, 1011U,
                                 1012U, 1013U, 1014U, 3000U, 3999U, 4000U, 4999U}) {
-        rows.push_back({"7.4", "a code that may be sent", clientClose(code),
+        rows.push_back({"7.4",
+                        "a code that may be sent",
+                        clientClose(code),
                         {"close " + std::to_string(code) + " "}});
     }
     for (const unsigned code : {0U, 1U, 999U, 1004U, 1005U, 1006U, 1015U, 1016U, 1100U, 2000U,
@@ -289,13 +337,20 @@ std::vector<Row> utf8() {
                clientFrame(continuation, message.substr(at));
     };
     std::vector<Row> rows{
-        {"8.1", "characters of each size", clientFrame(text, "a\xc3\xa4" + euro + "\xf0\x9f\x98\x80"),
+        {"8.1",
+         "characters of each size",
+         clientFrame(text, "a\xc3\xa4" + euro + "\xf0\x9f\x98\x80"),
          {"text a\xc3\xa4" + euro + "\xf0\x9f\x98\x80"}},
-        {"8.1", "bytes that are no text, in a binary", clientFrame(binary, "\xff\xfe\xc0"),
+        {"8.1",
+         "bytes that are no text, in a binary",
+         clientFrame(binary, "\xff\xfe\xc0"),
          {"binary \xff\xfe\xc0"}},
-        {"8.1", "the same in fragments of a binary",
-         fragment(binary, "\xff") + clientFrame(continuation, "\xc0"), {"binary \xff\xc0"}},
-        {"8.1", "a text that ends inside a character", clientFrame(text, euro.substr(0, 2)), badText},
+        {"8.1",
+         "the same in fragments of a binary",
+         fragment(binary, "\xff") + clientFrame(continuation, "\xc0"),
+         {"binary \xff\xc0"}},
+        {"8.1", "a text that ends inside a character", clientFrame(text, euro.substr(0, 2)),
+         badText},
         {"8.1", "a lone tail byte", clientFrame(text, "a\x80"), badText},
         {"8.1", "an overlong slash", clientFrame(text, "\xc0\xaf"), badText},
         {"8.1", "a surrogate", clientFrame(text, "\xed\xa0\x80"), badText},
@@ -304,24 +359,33 @@ std::vector<Row> utf8() {
          halves("a" + euro.substr(0, 2), 1), badText},
         {"8.1", "the same, the last fragment empty",
          fragment(text, euro.substr(0, 2)) + clientFrame(continuation, ""), badText},
-        {"8.1", "the same after another message",
-         clientFrame(text, "ok") + halves(euro.substr(0, 1), 1), {"text ok", "violation 1007"}},
+        {"8.1",
+         "the same after another message",
+         clientFrame(text, "ok") + halves(euro.substr(0, 1), 1),
+         {"text ok", "violation 1007"}},
         {"8.1", "a bad byte in the second fragment", halves("ab\xff", 2), badText},
         {"8.1", "a character that goes on wrongly in the second fragment",
-         halves("\xe2\x82" "a", 2), badText},
-        {"8.1", "a ping inside a character",
+         halves("\xe2\x82"
+                "a",
+                2),
+         badText},
+        {"8.1",
+         "a ping inside a character",
          fragment(text, euro.substr(0, 1)) + clientFrame(ping, "\xff") +
              clientFrame(continuation, euro.substr(1)),
          {"ping \xff", "text " + euro}},
-        {"8.1", "a text is begun anew after one that was whole",
+        {"8.1",
+         "a text is begun anew after one that was whole",
          clientFrame(text, euro) + clientFrame(text, euro.substr(1)),
          {"text " + euro, "violation 1007"}},
         {"8.1", "a bad byte closes before the message is complete",
          clientHeader(text, 1000, keyed(0)) + "abc\xff", badText},
     };
     for (std::size_t at = 0; at <= 4; ++at) {
-        rows.push_back({"8.1", "a fragment that ends inside a character",
-                        halves("\xf0\x9f\x98\x80", at), {"text \xf0\x9f\x98\x80"}});
+        rows.push_back({"8.1",
+                        "a fragment that ends inside a character",
+                        halves("\xf0\x9f\x98\x80", at),
+                        {"text \xf0\x9f\x98\x80"}});
     }
     return rows;
 }
@@ -347,11 +411,17 @@ TEST_CASE("Frames are read as RFC 6455 section 5 says, however they are cut", "[
     check(framing());
 }
 
-TEST_CASE("Fragments and control frames between them", "[engine]") { check(fragmentation()); }
+TEST_CASE("Fragments and control frames between them", "[engine]") {
+    check(fragmentation());
+}
 
-TEST_CASE("Close frames and their codes", "[engine]") { check(closes()); }
+TEST_CASE("Close frames and their codes", "[engine]") {
+    check(closes());
+}
 
-TEST_CASE("Text is UTF-8, over fragments and reads too", "[engine]") { check(utf8()); }
+TEST_CASE("Text is UTF-8, over fragments and reads too", "[engine]") {
+    check(utf8());
+}
 
 TEST_CASE("Long messages keep their bytes", "[engine]") {
     std::string payload;
@@ -422,11 +492,14 @@ TEST_CASE("A violation says which one it is", "[engine]") {
 
 TEST_CASE("After a violation everything is one, until the engine is reset", "[engine]") {
     const std::string good = clientFrame(text, "good");
-    const std::vector<std::string> bad{
-        clientFrame(3, ""),          clientHeader(binary, 70'000),
-        clientFrame(text, "\xff"),   fragment(text, "\xe2") + clientFrame(continuation, ""),
-        clientFrame(closing, "\x03"), fragment(text, "a") + clientFrame(text, "b"),
-        clientFrame(text, "", lengthIn(8)), clientHeader(text, ~std::uint64_t{0})};
+    const std::vector<std::string> bad{clientFrame(3, ""),
+                                       clientHeader(binary, 70'000),
+                                       clientFrame(text, "\xff"),
+                                       fragment(text, "\xe2") + clientFrame(continuation, ""),
+                                       clientFrame(closing, "\x03"),
+                                       fragment(text, "a") + clientFrame(text, "b"),
+                                       clientFrame(text, "", lengthIn(8)),
+                                       clientHeader(text, ~std::uint64_t{0})};
     for (const std::string& bytes : bad) {
         for (const std::string& before : {std::string(), good}) {
             Engine engine;

@@ -16,7 +16,9 @@ using pushhub::protocol::Opcode;
 
 namespace {
 
-std::string bytesOf(const FramePtr& frame) { return {frame->data(), frame->size()}; }
+std::string bytesOf(const FramePtr& frame) {
+    return {frame->data(), frame->size()};
+}
 
 }  // namespace
 
@@ -55,7 +57,9 @@ TEST_CASE("Room in a frame is used up and given back", "[frame]") {
     frame->append(Opcode::text, "abc");
     frame->append("defg");
     frame->append("");
-    CHECK(bytesOf(frame) == "\x81\x03" "abcdefg");
+    CHECK(bytesOf(frame) ==
+          "\x81\x03"
+          "abcdefg");
     CHECK(frame->room() == 11);
     frame->clear();
     CHECK(frame->size() == 0);

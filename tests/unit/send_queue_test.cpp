@@ -27,7 +27,9 @@ FrameRun whole(FramePtr frame, std::uint32_t messages = 1) {
     return {std::move(frame), 0, size, messages};
 }
 
-FrameRun textRun(const std::string& payload) { return whole(Frame::make(Opcode::text, payload)); }
+FrameRun textRun(const std::string& payload) {
+    return whole(Frame::make(Opcode::text, payload));
+}
 
 /// What the queue is to do, in the plainest form: frames in order, the first perhaps begun.
 struct Model {
@@ -153,7 +155,13 @@ TEST_CASE("A pong that waits may be replaced by a shorter or longer one", "[send
     CHECK_FALSE(queue.started(pong));
     pong->clear();
     pong->append(Opcode::pong, "9");
-    CHECK(gathered(queue) == "\x81\x06" "before" "\x8a\x01" "9" "\x81\x05" "after");
+    CHECK(gathered(queue) ==
+          "\x81\x06"
+          "before"
+          "\x8a\x01"
+          "9"
+          "\x81\x05"
+          "after");
     pong->clear();
     pong->append(Opcode::pong, "longer than it was");
     Written written = queue.consume(pool, 8);
@@ -165,7 +173,9 @@ TEST_CASE("A pong that waits may be replaced by a shorter or longer one", "[send
     written = queue.consume(pool, 17);
     CHECK(written.messages == 0);
     CHECK_FALSE(queue.started(pong));
-    CHECK(gathered(queue) == "\x81\x05" "after");
+    CHECK(gathered(queue) ==
+          "\x81\x05"
+          "after");
 }
 
 TEST_CASE("Control frames stay when messages are dropped", "[send_queue]") {
@@ -178,7 +188,10 @@ TEST_CASE("Control frames stay when messages are dropped", "[send_queue]") {
     const Written dropped = queue.dropUnstarted(pool);
     CHECK(dropped.bytes == 6);
     CHECK(dropped.messages == 2);
-    CHECK(gathered(queue) == "HTTP/1.1 101\r\n\r\n" "\x8a\x01" "p");
+    CHECK(gathered(queue) ==
+          "HTTP/1.1 101\r\n\r\n"
+          "\x8a\x01"
+          "p");
     CHECK(queue.consume(pool, 19).messages == 0);
     CHECK(queue.empty());
 }
@@ -194,7 +207,9 @@ TEST_CASE("A queue that is cleared has nothing left", "[send_queue]") {
     CHECK(queue.empty());
     CHECK(frame->unique());
     queue.push(pool, whole(frame));
-    CHECK(gathered(queue) == "\x81\x04" "text");
+    CHECK(gathered(queue) ==
+          "\x81\x04"
+          "text");
 }
 
 TEST_CASE("What is dropped stops at the end of the frame that has begun", "[send_queue]") {
@@ -227,7 +242,10 @@ TEST_CASE("What is dropped stops at the end of the frame that has begun", "[send
         CHECK(dropped.messages == 2);
         CHECK(gathered(queue) == "econd");
         queue.push(pool, textRun("new"));
-        CHECK(gathered(queue) == "econd" "\x81\x03" "new");
+        CHECK(gathered(queue) ==
+              "econd"
+              "\x81\x03"
+              "new");
         const Written written = queue.consume(pool, 10);
         CHECK(written.messages == 2);
         CHECK(queue.empty());
@@ -245,7 +263,10 @@ TEST_CASE("Control frames are not dropped", "[send_queue]") {
     const Written dropped = queue.dropUnstarted(pool);
     CHECK(dropped.bytes == 7 + 8);
     CHECK(dropped.messages == 2);
-    CHECK(gathered(queue) == "HTTP/1.1 101\r\n\r\n" "\x8a\x01" "p");
+    CHECK(gathered(queue) ==
+          "HTTP/1.1 101\r\n\r\n"
+          "\x8a\x01"
+          "p");
 }
 
 TEST_CASE("The rest of a run that was written in part", "[send_queue]") {
@@ -271,7 +292,8 @@ TEST_CASE("The queue does what a queue of bytes does, whatever the order of call
     std::mt19937 random(GENERATE(1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U));
     const auto below = [&](std::size_t n) { return random() % n; };
     const auto payload = [&] {
-        return std::string(below(12) == 0 ? below(1000) : below(130), static_cast<char>('a' + below(26)));
+        return std::string(below(12) == 0 ? below(1000) : below(130),
+                           static_cast<char>('a' + below(26)));
     };
     SendQueue::Pool pool;
     SendQueue queue;

@@ -103,7 +103,9 @@ TEST_CASE("Each reason for a refusal has its place in the result", "[session]") 
     REQUIRE(make.loop->submitted.size() == 3);
     const Command& command = make.loop->submitted[2];
     CHECK(command.kind == Command::Kind::close);
-    CHECK(std::string(command.frame->data(), command.frame->size()) == "\x88\x05\x03\xe9" "bye");
+    CHECK(std::string(command.frame->data(), command.frame->size()) ==
+          "\x88\x05\x03\xe9"
+          "bye");
     CHECK_FALSE(session->close());
     CHECK(make.loop->submitted.size() == 3);
     make.loop->submitted.clear();
@@ -145,8 +147,8 @@ TEST_CASE("A session that is kept outlives its connection and its hub", "[sessio
     {
         RecordedHub hub;
         hub.hub.start();
-        const auto client = hub.hub.transport().connect("/websocket/a%20b?x=1%202",
-                                                        "Cookie: id=7\r\n");
+        const auto client =
+            hub.hub.transport().connect("/websocket/a%20b?x=1%202", "Cookie: id=7\r\n");
         hub.poll();
         REQUIRE(hub.opened.size() == 1);
         kept = hub.opened[0];

@@ -85,10 +85,10 @@ TEST_CASE("What expires may arm and disarm itself and others of the same tick", 
         const auto index = static_cast<std::size_t>(&node - nodes.data());
         expired.push_back(index);
         if (index == 0 && expired.size() == 1) {
-            wheel.disarm(nodes[1]);      // due now, not called yet
-            wheel.arm(nodes[2], 256);    // due now, moved into this very slot
+            wheel.disarm(nodes[1]);    // due now, not called yet
+            wheel.arm(nodes[2], 256);  // due now, moved into this very slot
             wheel.arm(nodes[3], 1);
-            wheel.arm(nodes[0], 512);    // itself, into this very slot
+            wheel.arm(nodes[0], 512);  // itself, into this very slot
         } else if (index == 4 && expired.size() == 2) {
             wheel.arm(nodes[1], 256);
         }

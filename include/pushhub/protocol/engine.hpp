@@ -13,6 +13,7 @@
 #include <pushhub/error.hpp>
 #include <pushhub/frame.hpp>
 #include <pushhub/protocol/frame_header.hpp>
+#include <pushhub/protocol/close_payload.hpp>
 #include <pushhub/protocol/utf8.hpp>
 
 #include <websocketpp/processors/hybi13.hpp>
@@ -286,20 +287,17 @@ private:
         if (payload_.size() == 1) {
             return fail(CloseCode::protocolError, Errc::protocolViolation, "close frame of one byte");
         }
-        const auto byteAt = [this](std::size_t i) {
-            return static_cast<unsigned>(static_cast<unsigned char>(payload_[i]));
-        };
-        const auto code = static_cast<std::uint16_t>(byteAt(0) << 8 | byteAt(1));
-        if (!isSendableCloseCode(code)) {
+        const CloseCode code = takeCloseCode(payload_);
+        const auto number = static_cast<std::uint16_t>(code);
+        if (!isSendableCloseCode(number)) {
             return fail(CloseCode::protocolError, Errc::protocolViolation,
-                        "close code " + std::to_string(code) + " may not be sent");
+                        "close code " + std::to_string(number) + " may not be sent");
         }
-        payload_.remove_prefix(2);
         if (!isValidUtf8(payload_)) {
             return fail(CloseCode::invalidPayload, Errc::invalidPayload,
                         "close reason is not valid UTF-8");
         }
-        closeCode_ = static_cast<CloseCode>(code);
+        closeCode_ = code;
         return EngineEvent::close;
     }
 

@@ -14,6 +14,7 @@
 #include <pushhub/error.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
+#include <pushhub/protocol/close_payload.hpp>
 #include <pushhub/protocol/engine.hpp>
 #include <pushhub/protocol/upgrade.hpp>
 #include <pushhub/protocol/utf8.hpp>
@@ -280,8 +281,7 @@ inline std::error_code Connection::reserve(const Frame& frame) {
 
 inline std::error_code Connection::close(CloseCode code, std::string_view reason, ClosedBy by,
                                          std::error_code error) {
-    const auto number = static_cast<std::uint16_t>(code);
-    if (!isSendableCloseCode(number) || !protocol::isValidUtf8(reason)) {
+    if (!isSendableCloseCode(static_cast<std::uint16_t>(code)) || !protocol::isValidUtf8(reason)) {
         return std::make_error_code(std::errc::invalid_argument);
     }
     if (budget_.closed()) {
@@ -294,8 +294,7 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
     command.closedBy = by;
     command.error = error;
     command.connection = detail::RefPtr<Connection>(this);
-    std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
-    command.frame = Frame::make(protocol::Opcode::close, payload.append(reason));
+    command.frame = Frame::make(protocol::Opcode::close, protocol::closePayload(code, reason));
     loop_->submit(std::move(command));
     return {};
 }
@@ -714,12 +713,9 @@ inline void Connection::flush() {
 // Closing, RFC 6455 section 7 ------------------------------------------------------------------
 
 inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error) {
-    const std::string_view payload(closeFrame.data() + 2, closeFrame.size() - 2);
-    const auto byteAt = [payload](std::size_t i) {
-        return static_cast<unsigned>(static_cast<unsigned char>(payload[i]));
-    };
-    const auto code = static_cast<CloseCode>(byteAt(0) << 8 | byteAt(1));
-    beginClose(code, payload.substr(2), by, error, code == CloseCode::tryAgainLater && error);
+    std::string_view reason(closeFrame.data() + 2, closeFrame.size() - 2);
+    const CloseCode code = protocol::takeCloseCode(reason);
+    beginClose(code, reason, by, error, code == CloseCode::tryAgainLater && error);
 }
 
 inline void Connection::beginClose(CloseCode code, std::string_view reason, ClosedBy by,
@@ -748,13 +744,7 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
         missBroadcasts();
         dropQueue();
     }
-    std::string payload;
-    if (code != CloseCode::noStatus) {
-        const auto number = static_cast<std::uint16_t>(code);
-        payload = {static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
-        payload += reason;
-    }
-    queueControl(Frame::make(protocol::Opcode::close, payload));
+    queueControl(Frame::make(protocol::Opcode::close, protocol::closePayload(code, reason)));
     loop_->armTimer(*this, options().closeTimeout);
     flush();
 }
@@ -762,8 +752,7 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
 inline void Connection::peerClosed(CloseCode code, std::string_view reason) {
     // If it was first: the peer reads no more messages now, so what waits is not sent before the
     // answer.
-    beginClose(code, code == CloseCode::noStatus ? std::string_view() : reason, ClosedBy::peer, {},
-               true);
+    beginClose(code, reason, ClosedBy::peer, {}, true);
     if (phase_ == Phase::closing) {
         closing_->peerClosed = true;
         flush();

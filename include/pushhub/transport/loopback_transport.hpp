@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/protocol/client_frame.hpp>
 #include <pushhub/transport/event_loop.hpp>
 #include <pushhub/transport/transport.hpp>
 
@@ -194,9 +195,7 @@ public:
     void sendBinary(std::string_view bytes) { sendFrame(protocol::Opcode::binary, bytes); }
     void ping(std::string_view payload = {}) { sendFrame(protocol::Opcode::ping, payload); }
     void close(CloseCode code = CloseCode::normal, std::string_view reason = {}) {
-        const auto number = static_cast<std::uint16_t>(code);
-        std::string payload{static_cast<char>(number >> 8), static_cast<char>(number & 0xFF)};
-        sendFrame(protocol::Opcode::close, payload.append(reason));
+        sendFrame(protocol::Opcode::close, protocol::closePayload(code, reason));
         closeSent_ = true;
     }
 
@@ -205,18 +204,7 @@ public:
 
     /// Masks and sends one frame.
     void sendFrame(protocol::Opcode opcode, std::string_view payload, bool final = true) {
-        char header[14];
-        std::size_t size = protocol::writeFrameHeader(header, opcode, payload.size());
-        if (!final) {
-            header[0] = static_cast<char>(header[0] & 0x7F);
-        }
-        header[1] = static_cast<char>(header[1] | 0x80);
-        constexpr char mask[4] = {0x12, 0x34, 0x56, 0x78};
-        std::copy(mask, mask + 4, header + size);
-        pipe_->toServer.append(header, size + 4);
-        for (std::size_t i = 0; i < payload.size(); ++i) {
-            pipe_->toServer.push_back(static_cast<char>(payload[i] ^ mask[i % 4]));
-        }
+        sendBytes(protocol::clientFrame(opcode, payload, final));
     }
 
     /// Stops or resumes reading: a client that is too slow, with room for `window` unread bytes.
@@ -286,14 +274,9 @@ private:
     }
 
     void readClose(const std::string& payload) {
-        closeCode_ = CloseCode::noStatus;
-        if (payload.size() >= 2) {
-            const auto byteAt = [&](std::size_t i) {
-                return static_cast<unsigned>(static_cast<unsigned char>(payload[i]));
-            };
-            closeCode_ = static_cast<CloseCode>(byteAt(0) << 8 | byteAt(1));
-            closeReason_ = payload.substr(2);
-        }
+        std::string_view reason = payload;
+        closeCode_ = protocol::takeCloseCode(reason);
+        closeReason_ = reason;
         if (!std::exchange(closeSent_, true)) {
             sendFrame(protocol::Opcode::close, payload);
         }
