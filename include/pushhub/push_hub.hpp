@@ -483,12 +483,17 @@ private:
 
     // The hook's turn, or the answer without one.
     void decide(PendingHandshake& pending, std::vector<std::string> params) noexcept {
-        Handshake::Decider& decider = *this;
         std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
+        if (!handshakeHook_ && !firstMessageHook_) {
+            pending.decide([&] {
+                openSession(pending, std::move(userId), std::move(params), Acceptance());
+            });
+            return;
+        }
+        Handshake::Decider& decider = *this;
         const auto handshake = std::make_shared<Handshake>(
             decider, detail::RefPtr<PendingHandshake>(&pending), std::move(userId),
-            proxies_.clientAddress(pending.connection().remoteAddress(), pending.request()), path_,
-            std::move(params));
+            remoteAddress(pending), path_, std::move(params));
         if (!handshakeHook_) {
             handshake->accept();
         } else if (!guarded(nullptr, "onHandshake", [&] { handshakeHook_(handshake); })) {
@@ -496,8 +501,13 @@ private:
         }
     }
 
+    std::string remoteAddress(const PendingHandshake& pending) const {
+        return proxies_.clientAddress(pending.connection().remoteAddress(), pending.request());
+    }
+
     void admit(Handshake& handshake, Acceptance acceptance) noexcept override {
-        Connection& connection = handshake.pending().connection();
+        PendingHandshake& pending = handshake.pending();
+        Connection& connection = pending.connection();
         const bool believed = acceptance.userId.empty();
         if (believed && firstMessageHook_ && !connection.open()) {
             connection.setAttachment(handshake.shared_from_this());
@@ -509,35 +519,41 @@ private:
             connection.rejectHandshake({403, "the path names another user\n"});
             return;
         }
-        const auto now = std::chrono::system_clock::now();
-        if (acceptance.expires && *acceptance.expires <= now) {
+        std::string userId = believed ? handshake.userId() : std::move(acceptance.userId);
+        openSession(pending, std::move(userId), handshake.takeParams(), std::move(acceptance));
+    }
+
+    // The client may come: a session, if the limits allow one more.
+    void openSession(PendingHandshake& pending, std::string userId,
+                     std::vector<std::string> params, Acceptance acceptance) noexcept {
+        Connection& connection = pending.connection();
+        if (acceptance.expires && *acceptance.expires <= std::chrono::system_clock::now()) {
             connection.rejectHandshake({401, "expired\n"});
             return;
         }
-        std::string userId = believed ? handshake.userId() : std::move(acceptance.userId);
         if (userId.empty()) {
             report(nullptr, Errc::internalError, "a handshake was accepted without a user");
             connection.rejectHandshake({500, "internal error\n"});
             return;
         }
-        std::vector<std::string> params = handshake.takeParams();
         if (params.size() == 1 && userIndex_ == 0) {
             params.clear();  // the session has it as the user
         }
+        std::string behindProxy = proxies_.empty() ? std::string() : remoteAddress(pending);
         const auto session = std::make_shared<Session>(
             detail::RefPtr<Connection>(&connection), std::move(userId), path_, std::move(params),
-            handshake.pending().takeRequest(), std::move(acceptance.data));
-        if (!options_.trustedProxies.empty()) {
-            session->setForwardedFor(handshake.remoteAddress());
+            pending.takeRequest(), std::move(acceptance.data));
+        if (!behindProxy.empty()) {
+            session->setForwardedFor(std::move(behindProxy));
         }
-        switch (addSession(session)) {
-            case Registry::Added::yes: break;
-            case Registry::Added::full:
-                connection.rejectHandshake(unavailable("too many sessions\n"));
-                return;
-            case Registry::Added::userFull:
-                connection.rejectHandshake({409, "this user has too many sessions\n"});
-                return;
+        const Registry::Added added = addSession(session);
+        if (added != Registry::Added::yes) {
+            pending.giveBack(session->takeRequest());
+            connection.rejectHandshake(
+                added == Registry::Added::full
+                    ? unavailable("too many sessions\n")
+                    : HttpResponse{409, "this user has too many sessions\n"});
+            return;
         }
         if (connection.open()) {
             connection.admit(session);
@@ -547,7 +563,7 @@ private:
                                        session->request(), session);
         }
         if (!options_.keepRequest) {
-            session->dropRequest();
+            session->takeRequest();
         }
         if (acceptance.expires) {
             Session::expireAt(connection, *acceptance.expires);

@@ -140,7 +140,7 @@ public:
 
     // For the hub.
     Connection& connection() const noexcept { return *connection_; }
-    void dropRequest() noexcept { request_ = {}; }
+    HttpRequest takeRequest() noexcept { return std::move(request_); }
     void setForwardedFor(std::string address) {
         forwardedFor_ = std::make_unique<const std::string>(std::move(address));
     }

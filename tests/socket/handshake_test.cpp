@@ -357,6 +357,14 @@ TEMPLATE_TEST_CASE("a close code instead of a status", "[handshake]", LoopbackTr
     CHECK(H::status(hub, "/nowhere") == 404);
     hub.stop();
     CHECK(events.size() == 0);
+
+    options.maxSessionsPerUser = 1;
+    typename H::Hub small(options);
+    small.start();
+    const auto first = H::connect(small, "/websocket/a");
+    REQUIRE(H::until(small, [&] { return small.isOnline("a"); }));
+    const auto second = H::connect(small, "/websocket/a");
+    CHECK(second->readClose() == static_cast<CloseCode>(4409));
 }
 
 TEST_CASE("a hub needs to know the user from somewhere") {

@@ -31,6 +31,7 @@ public:
 
     /// Takes the request away, to keep it. For whoever decides, on the loop.
     HttpRequest takeRequest() noexcept { return std::move(request_); }
+    void giveBack(HttpRequest request) noexcept { request_ = std::move(request); }
 
     /// Runs `decision` on the connection's loop: at once if this is its thread. Only the first
     /// decision counts; after it, or if the client has gone, `Errc::handshakeAnswered`. Any thread.
