@@ -72,7 +72,8 @@ run_preset() {
         cmake --preset "$preset" -DPUSHHUB_WERROR=ON -DPUSHHUB_TESTS_REQUIRE_ALL=ON || return 1
     grep -A 3 'CMake Warning' "build/$preset-configure.log" || true
     step "$preset: building"
-    cmake --build --preset "$preset" -j "$jobs" || return 1
+    # All errors at once, not only the first.
+    cmake --build --preset "$preset" -j "$jobs" -- -k 0 || return 1
     step "$preset: testing"
     local status=0
     "${launch[@]}" ctest --preset "$preset" -j "$jobs" "$@" 2>&1 |

@@ -35,7 +35,7 @@ constexpr bool isSendableCloseCode(std::uint16_t code) noexcept {
 /// The close code that stands for an HTTP status, for clients that cannot see the status: 4401 for
 /// 401 and so on.
 constexpr CloseCode closeCodeFor(int httpStatus) noexcept {
-    return httpStatus == 503                        ? CloseCode::tryAgainLater
+    return httpStatus == 503                       ? CloseCode::tryAgainLater
            : httpStatus >= 400 && httpStatus < 500 ? static_cast<CloseCode>(4000 + httpStatus)
                                                    : CloseCode::internalError;
 }
@@ -54,7 +54,7 @@ struct CloseInfo {
     std::string reason;                    ///< Valid UTF-8, at most 123 bytes.
     bool clean = false;                    ///< Both close frames were exchanged.
     ClosedBy by = ClosedBy::network;
-    std::error_code error;                 ///< Set if something failed: why.
+    std::error_code error;  ///< Set if something failed: why.
 
     /// Messages that were handed to the operating system whole, over the session's life.
     std::uint64_t deliveredMessages = 0;

@@ -32,22 +32,38 @@ inline const std::error_category& pushhubCategory() noexcept {
         const char* name() const noexcept override { return "pushhub"; }
         std::string message(int value) const override {
             switch (static_cast<Errc>(value)) {
-                case Errc::invalidUtf8: return "text to send is not valid UTF-8";
-                case Errc::messageTooBig: return "message is larger than the session's queue may be";
-                case Errc::queueBytesFull: return "session's queue is full (bytes)";
-                case Errc::queueMessagesFull: return "session's queue is full (messages)";
-                case Errc::sessionClosed: return "session is closing or closed";
-                case Errc::notRunning: return "hub is not running";
-                case Errc::hookFailed: return "a hook threw an exception";
-                case Errc::handshakeAnswered: return "handshake was already answered, or its client left";
-                case Errc::closeTimeout: return "client did not answer the close frame in time";
-                case Errc::protocolViolation: return "client violated the WebSocket protocol";
-                case Errc::invalidPayload: return "client sent text that is not valid UTF-8";
-                case Errc::inboundTooBig: return "client sent a message over the size limit";
-                case Errc::unsupportedData: return "client sent a binary message, the hub takes text";
-                case Errc::connectionLost: return "connection was lost without a close frame";
-                case Errc::deadlineReached: return "cut off at the deadline of stop()";
-                case Errc::internalError: return "internal error";
+                case Errc::invalidUtf8:
+                    return "text to send is not valid UTF-8";
+                case Errc::messageTooBig:
+                    return "message is larger than the session's queue may be";
+                case Errc::queueBytesFull:
+                    return "session's queue is full (bytes)";
+                case Errc::queueMessagesFull:
+                    return "session's queue is full (messages)";
+                case Errc::sessionClosed:
+                    return "session is closing or closed";
+                case Errc::notRunning:
+                    return "hub is not running";
+                case Errc::hookFailed:
+                    return "a hook threw an exception";
+                case Errc::handshakeAnswered:
+                    return "handshake was already answered, or its client left";
+                case Errc::closeTimeout:
+                    return "client did not answer the close frame in time";
+                case Errc::protocolViolation:
+                    return "client violated the WebSocket protocol";
+                case Errc::invalidPayload:
+                    return "client sent text that is not valid UTF-8";
+                case Errc::inboundTooBig:
+                    return "client sent a message over the size limit";
+                case Errc::unsupportedData:
+                    return "client sent a binary message, the hub takes text";
+                case Errc::connectionLost:
+                    return "connection was lost without a close frame";
+                case Errc::deadlineReached:
+                    return "cut off at the deadline of stop()";
+                case Errc::internalError:
+                    return "internal error";
             }
             return "unknown error " + std::to_string(value);
         }

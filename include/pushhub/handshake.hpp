@@ -83,7 +83,9 @@ public:
 
     std::string_view header(std::string_view name) const { return request().header(name); }
     std::optional<std::string> query(std::string_view name) const { return request().query(name); }
-    std::optional<std::string> cookie(std::string_view name) const { return request().cookie(name); }
+    std::optional<std::string> cookie(std::string_view name) const {
+        return request().cookie(name);
+    }
 
     /// "address:port" of the client; behind a trusted proxy, what that says.
     const std::string& remoteAddress() const noexcept { return remoteAddress_; }

@@ -32,7 +32,8 @@ namespace detail {
 inline void checkOptionTime(const char* option, std::chrono::milliseconds value) {
     if (value < std::chrono::milliseconds(1) || value > std::chrono::hours(24)) {
         throw std::invalid_argument("pushhub: option " + std::string(option) + " is " +
-                                    std::to_string(value.count()) + " ms, expected from 1 ms to 24 h");
+                                    std::to_string(value.count()) +
+                                    " ms, expected from 1 ms to 24 h");
     }
 }
 
@@ -116,16 +117,18 @@ struct Options {
             }
         };
         check(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
-        check(maxMessageSize >= 1, "maxMessageSize", maxMessageSize, "at least 1 byte");
+        check(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
+              maxMessageSize, "from 1 byte to 1 GiB");
         check(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 39, "maxQueueBytes",
               maxQueueBytes, "from 1024 bytes to 512 GiB");
-        check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 22,
-              "maxQueueMessages", maxQueueMessages, "from 1 to 4194304");
+        check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 22, "maxQueueMessages",
+              maxQueueMessages, "from 1 to 4194304");
         check(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
         check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
               maxHandshakeBytes, "from 256 to 65535 bytes");
         detail::checkOptionTime("handshakeTimeout", handshakeTimeout);
-        check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes, "at least 1");
+        check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes,
+              "at least 1");
         detail::checkOptionTime("closeTimeout", closeTimeout);
         detail::checkOptionTime("decisionTimeout", decisionTimeout);
     }

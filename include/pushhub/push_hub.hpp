@@ -131,8 +131,9 @@ public:
                 if (message.type == MessageType::text) {
                     hook(session, message.data);
                 } else {
-                    session->connection().close(CloseCode::unsupportedData, "only text is taken here",
-                                                ClosedBy::hub, Errc::unsupportedData);
+                    session->connection().close(CloseCode::unsupportedData,
+                                                "only text is taken here", ClosedBy::hub,
+                                                Errc::unsupportedData);
                 }
             };
             set(messageHook_, MessageHook(textOnly), "onMessage");
@@ -277,9 +278,8 @@ public:
     /// O(sessions of the user).
     std::vector<SessionPtr> sessions(std::string_view userId) const {
         std::vector<SessionPtr> result;
-        registry_.find(userId).forEach([&](const SessionPtr& session) {
-            result.push_back(session);
-        });
+        registry_.find(userId).forEach(
+            [&](const SessionPtr& session) { result.push_back(session); });
         return result;
     }
 
@@ -364,9 +364,8 @@ private:
 
     detail::RefPtr<ExceptList> except(std::string_view userId) const {
         std::vector<SessionId> ids;
-        registry_.find(userId).forEach([&](const SessionPtr& session) {
-            ids.push_back(session->id());
-        });
+        registry_.find(userId).forEach(
+            [&](const SessionPtr& session) { ids.push_back(session->id()); });
         return ids.empty() ? nullptr : detail::makeRef<ExceptList>(std::move(ids));
     }
 
@@ -406,7 +405,8 @@ private:
                 const std::error_code refused = connection.reserve(*frame);
                 detail::count(result, refused);
                 if (!refused) {
-                    commandsFor(perLoop, connection.loop()).push_back(connection.sendCommand(frame));
+                    commandsFor(perLoop, connection.loop())
+                        .push_back(connection.sendCommand(frame));
                 }
             });
         }
@@ -462,8 +462,8 @@ private:
             --*pendingHandshakes_;
             return false;
         }
-        connection.keepWhilePending(std::shared_ptr<void>(
-            nullptr, [count = pendingHandshakes_](void*) { --*count; }));
+        connection.keepWhilePending(
+            std::shared_ptr<void>(nullptr, [count = pendingHandshakes_](void*) { --*count; }));
         return true;
     }
 
@@ -485,9 +485,8 @@ private:
     void decide(PendingHandshake& pending, std::vector<std::string> params) noexcept {
         std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
         if (!handshakeHook_ && !firstMessageHook_) {
-            pending.decide([&] {
-                openSession(pending, std::move(userId), std::move(params), Acceptance());
-            });
+            pending.decide(
+                [&] { openSession(pending, std::move(userId), std::move(params), Acceptance()); });
             return;
         }
         Handshake::Decider& decider = *this;
@@ -524,8 +523,8 @@ private:
     }
 
     // The client may come: a session, if the limits allow one more.
-    void openSession(PendingHandshake& pending, std::string userId,
-                     std::vector<std::string> params, Acceptance acceptance) noexcept {
+    void openSession(PendingHandshake& pending, std::string userId, std::vector<std::string> params,
+                     Acceptance acceptance) noexcept {
         Connection& connection = pending.connection();
         if (acceptance.expires && *acceptance.expires <= std::chrono::system_clock::now()) {
             connection.rejectHandshake({401, "expired\n"});
@@ -558,9 +557,9 @@ private:
         if (connection.open()) {
             connection.admit(session);
         } else {
-            connection.acceptHandshake({std::move(acceptance.subprotocol),
-                                        std::move(acceptance.headers)},
-                                       session->request(), session);
+            connection.acceptHandshake(
+                {std::move(acceptance.subprotocol), std::move(acceptance.headers)},
+                session->request(), session);
         }
         if (!options_.keepRequest) {
             session->takeRequest();

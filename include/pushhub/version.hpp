@@ -1,6 +1,7 @@
 #pragma once
 
-/// The version of pushhub. Here and nowhere else: the build and the packages read it from this file.
+/// The version of pushhub. Here and nowhere else: the build and the packages read it from this
+/// file.
 
 #define PUSHHUB_VERSION_MAJOR 0
 #define PUSHHUB_VERSION_MINOR 1

@@ -30,11 +30,14 @@ struct Database {
         done(std::optional<pushhub::auth::Identity>());
     }
 };
-inline std::optional<pushhub::auth::Identity> lookUp(const std::string&) { return {}; }
-inline std::optional<pushhub::auth::Identity> check(const std::string&) { return {}; }
+inline std::optional<pushhub::auth::Identity> lookUp(const std::string&) {
+    return {};
+}
+inline std::optional<pushhub::auth::Identity> check(const std::string&) {
+    return {};
+}
 
 // What statements may refer to.
-#define DOCS_PARAMETERS \
-    [[maybe_unused]] pushhub::PushHub<>& hub, [[maybe_unused]] const pushhub::SessionPtr& session, \
-        [[maybe_unused]] asio::io_context& context, \
-        [[maybe_unused]] Database& database
+#define DOCS_PARAMETERS                                                                           \
+    [[maybe_unused]] pushhub::PushHub<>&hub, [[maybe_unused]] const pushhub::SessionPtr &session, \
+        [[maybe_unused]] asio::io_context &context, [[maybe_unused]] Database &database

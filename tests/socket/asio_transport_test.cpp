@@ -222,7 +222,9 @@ TEST_CASE("a hub in the host's io_context") {
         client.join();
         CHECK(got.all() == std::vector<std::string>{"hi"});
     }
-    SECTION("that nobody ever runs") { hub.stop(50ms); }
+    SECTION("that nobody ever runs") {
+        hub.stop(50ms);
+    }
     SECTION("stopped in a handler of the only thread that runs it") {
         asio::post(context, [&] { hub.stop(50ms); });
         asio::post(context, [&] { context.stop(); });
@@ -309,9 +311,8 @@ TEST_CASE("running out of descriptors is survived without spinning") {
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
     Events<std::string> errors;
     PushHub<> hub(anyPort());
-    hub.onError([&](SessionPtr, std::error_code, std::string_view what) {
-        errors.add(std::string(what));
-    });
+    hub.onError(
+        [&](SessionPtr, std::error_code, std::string_view what) { errors.add(std::string(what)); });
     hub.start();
     auto early = SocketClient::open(hub.port(), "/websocket/early");
     REQUIRE(until([&] { return hub.sessionCount() == 1; }));

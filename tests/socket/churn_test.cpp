@@ -77,9 +77,13 @@ void beClients(std::uint16_t port, unsigned seed, const std::atomic<bool>& over,
             count(*frame);
         }
         switch (random() % 4) {
-            case 0: client.disconnect(true); break;   // vanishes
-            case 1: client.disconnect(); break;
-            case 2:                                   // asks the server to close
+            case 0:
+                client.disconnect(true);
+                break;  // vanishes
+            case 1:
+                client.disconnect();
+                break;
+            case 2:  // asks the server to close
                 client.sendText("bye");
                 while (const auto frame = client.read()) {
                     if (frame->opcode == protocol::Opcode::close) {
@@ -281,9 +285,16 @@ TEST_CASE("churn: the count of accepted messages is exact", "[churn]") {
                 client.readMore();
             }
             switch (random() % 3) {
-                case 0: client.sendText("close me"); client.readMore(); break;
-                case 1: client.sendClose(CloseCode::normal); client.readMore(); break;
-                default: client.disconnect(true);
+                case 0:
+                    client.sendText("close me");
+                    client.readMore();
+                    break;
+                case 1:
+                    client.sendClose(CloseCode::normal);
+                    client.readMore();
+                    break;
+                default:
+                    client.disconnect(true);
             }
         }
         const std::lock_guard<std::mutex> lock(mutex);

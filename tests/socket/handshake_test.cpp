@@ -27,9 +27,8 @@ TEMPLATE_TEST_CASE("the handshake hook decides", "[handshake]", LoopbackTranspor
     using H = Harness<TestType>;
     Events<std::string> errors;
     typename H::Hub hub(H::options());
-    hub.onError([&](SessionPtr, std::error_code, std::string_view what) {
-        errors.add(std::string(what));
-    });
+    hub.onError(
+        [&](SessionPtr, std::error_code, std::string_view what) { errors.add(std::string(what)); });
     hub.onHandshake([](const HandshakePtr& handshake) {
         const std::string token = handshake->query("token").value_or("");
         if (token == "throw") {
@@ -222,9 +221,8 @@ TEST_CASE("a first message that does not come, or is decided late", "[handshake]
     Options options;
     options.decisionTimeout = 300ms;
     PushHub<LoopbackTransport> hub(options);
-    hub.onFirstMessage([&](const HandshakePtr& handshake, std::string_view) {
-        waiting.add(handshake);
-    });
+    hub.onFirstMessage(
+        [&](const HandshakePtr& handshake, std::string_view) { waiting.add(handshake); });
     hub.onMessage([&](SessionPtr, std::string_view text) { got.add(std::string(text)); });
     hub.start();
     LoopbackTransport& transport = hub.transport();
@@ -322,7 +320,8 @@ TEMPLATE_TEST_CASE("origins", "[handshake]", LoopbackTransport, AsioTransport) {
     SECTION("by default the same host, and who is no browser") {
         typename H::Hub hub(H::options());
         hub.start();
-        const std::string host = std::is_same_v<TestType, LoopbackTransport> ? "loopback" : "localhost";
+        const std::string host =
+            std::is_same_v<TestType, LoopbackTransport> ? "loopback" : "localhost";
         CHECK(H::status(hub, "/websocket/a") == 101);
         CHECK(H::status(hub, "/websocket/a", "Origin: http://" + host + "\r\n") == 101);
         CHECK(H::status(hub, "/websocket/a", "Origin: http://evil.example\r\n") == 403);
@@ -335,7 +334,8 @@ TEMPLATE_TEST_CASE("origins", "[handshake]", LoopbackTransport, AsioTransport) {
         hub.start();
         CHECK(H::status(hub, "/websocket/a") == 101);
         CHECK(H::status(hub, "/websocket/a", "Origin: https://app.example.com\r\n") == 101);
-        CHECK(H::status(hub, "/websocket/a", "Origin: https://app.example.com.evil.com\r\n") == 403);
+        CHECK(H::status(hub, "/websocket/a", "Origin: https://app.example.com.evil.com\r\n") ==
+              403);
         CHECK(H::status(hub, "/websocket/a", "Origin: null\r\n") == 403);
     }
 }
@@ -374,9 +374,8 @@ TEST_CASE("a hub needs to know the user from somewhere") {
     CHECK_THROWS_AS(hub.start(), std::logic_error);
     hub.onHandshake([](const HandshakePtr& handshake) { handshake->accept(); });
     Events<std::string> errors;
-    hub.onError([&](SessionPtr, std::error_code, std::string_view what) {
-        errors.add(std::string(what));
-    });
+    hub.onError(
+        [&](SessionPtr, std::error_code, std::string_view what) { errors.add(std::string(what)); });
     hub.start();
     const auto client = hub.transport().connect("/live");
     hub.transport().poll();

@@ -97,10 +97,17 @@ TEMPLATE_TEST_CASE("pushes reach whom they are for", "[hub]", LoopbackTransport,
         for (int i = 0; i < 300; ++i) {
             const std::string text = "message " + std::to_string(i);
             switch (i % 4) {
-                case 0: hub.sendAll(text); break;
-                case 1: hub.sendOne("b", text); break;
-                case 2: hub.sendMore({"b", "a"}, text); break;
-                default: hub.sessions("b").front()->send(text);
+                case 0:
+                    hub.sendAll(text);
+                    break;
+                case 1:
+                    hub.sendOne("b", text);
+                    break;
+                case 2:
+                    hub.sendMore({"b", "a"}, text);
+                    break;
+                default:
+                    hub.sessions("b").front()->send(text);
             }
             expected.push_back(text);
         }
@@ -424,7 +431,8 @@ TEMPLATE_TEST_CASE("several hubs share a listener", "[hub]", LoopbackTransport, 
     CHECK(prices.port() == orders.port());
     const auto order = H::connect(orders, "/orders/a");
     const auto price = H::connect(orders, "/prices/EURUSD/a");
-    REQUIRE(H::until(orders, [&] { return orders.sessionCount() == 1 && prices.sessionCount() == 1; }));
+    REQUIRE(
+        H::until(orders, [&] { return orders.sessionCount() == 1 && prices.sessionCount() == 1; }));
     orders.sendAll("order");
     prices.sendAll("price");
     CHECK(order->read(1) == Texts{"order"});

@@ -29,6 +29,8 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
     const std::vector<Row> rows{
         {"loops", "1025", [](Options& o) { o.loops = 1025; }},
         {"maxMessageSize", "0", [](Options& o) { o.maxMessageSize = 0; }},
+        {"maxMessageSize", "1073741825",
+         [](Options& o) { o.maxMessageSize = (std::size_t{1} << 30) + 1; }},
         {"maxQueueBytes", "1023", [](Options& o) { o.maxQueueBytes = 1023; }},
         {"maxQueueBytes", "549755813889",
          [](Options& o) { o.maxQueueBytes = (std::size_t{1} << 39) + 1; }},

@@ -50,9 +50,7 @@ public:
     template <class U>
     HandlerAllocator(const HandlerAllocator<U, Size>& other) noexcept : memory_(other.memory_) {}
 
-    T* allocate(std::size_t count) {
-        return static_cast<T*>(memory_->allocate(count * sizeof(T)));
-    }
+    T* allocate(std::size_t count) { return static_cast<T*>(memory_->allocate(count * sizeof(T))); }
     void deallocate(T* memory, std::size_t) noexcept { memory_->deallocate(memory); }
 
     friend bool operator==(const HandlerAllocator& a, const HandlerAllocator& b) noexcept {
@@ -78,9 +76,7 @@ public:
     HandlerInMemory(HandlerMemory<Size>& memory, Function function)
         : memory_(&memory), function_(std::move(function)) {}
 
-    allocator_type get_allocator() const noexcept {
-        return allocator_type(*memory_);
-    }
+    allocator_type get_allocator() const noexcept { return allocator_type(*memory_); }
 
     template <class... Args>
     void operator()(Args&&... args) {

@@ -65,8 +65,12 @@ public:
     T& operator*() const noexcept { return *object_; }
     T* operator->() const noexcept { return object_; }
     explicit operator bool() const noexcept { return object_ != nullptr; }
-    friend bool operator!=(const RefPtr& a, std::nullptr_t) noexcept { return a.object_ != nullptr; }
-    friend bool operator==(const RefPtr& a, std::nullptr_t) noexcept { return a.object_ == nullptr; }
+    friend bool operator!=(const RefPtr& a, std::nullptr_t) noexcept {
+        return a.object_ != nullptr;
+    }
+    friend bool operator==(const RefPtr& a, std::nullptr_t) noexcept {
+        return a.object_ == nullptr;
+    }
 
     /// Gives up the reference without releasing it.
     T* detach() noexcept { return std::exchange(object_, nullptr); }

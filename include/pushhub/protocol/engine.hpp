@@ -12,8 +12,8 @@
 #include <pushhub/config.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/frame.hpp>
-#include <pushhub/protocol/frame_header.hpp>
 #include <pushhub/protocol/close_payload.hpp>
+#include <pushhub/protocol/frame_header.hpp>
 #include <pushhub/protocol/utf8.hpp>
 
 #include <websocketpp/processors/hybi13.hpp>
@@ -208,16 +208,24 @@ public:
         const bool truncated = m_current_msg->msg_ptr->get_opcode() == WsOpcode::text &&
                                !m_current_msg->validator.complete();
         if (truncated) {
-            return fail(CloseCode::invalidPayload, Errc::invalidPayload, "text ends inside a character");
+            return fail(CloseCode::invalidPayload, Errc::invalidPayload,
+                        "text ends inside a character");
         }
         const auto message = get_message();
         payload_ = message->get_raw_payload();
         switch (message->get_opcode()) {
-            case WsOpcode::ping: return EngineEvent::ping;
-            case WsOpcode::pong: return EngineEvent::pong;
-            case WsOpcode::close: return readClose();
-            case WsOpcode::binary: type_ = MessageType::binary; return EngineEvent::message;
-            default: type_ = MessageType::text; return EngineEvent::message;
+            case WsOpcode::ping:
+                return EngineEvent::ping;
+            case WsOpcode::pong:
+                return EngineEvent::pong;
+            case WsOpcode::close:
+                return readClose();
+            case WsOpcode::binary:
+                type_ = MessageType::binary;
+                return EngineEvent::message;
+            default:
+                type_ = MessageType::text;
+                return EngineEvent::message;
         }
     }
 
@@ -269,8 +277,9 @@ private:
 
     EngineEvent fail(const std::error_code& error) {
         if (error == websocketpp::processor::error::make_error_code(WsError::message_too_big)) {
-            return fail(CloseCode::messageTooBig, Errc::inboundTooBig,
-                        "message is larger than " + std::to_string(get_max_message_size()) + " bytes");
+            return fail(
+                CloseCode::messageTooBig, Errc::inboundTooBig,
+                "message is larger than " + std::to_string(get_max_message_size()) + " bytes");
         }
         if (error == websocketpp::processor::error::make_error_code(WsError::invalid_utf8)) {
             return fail(CloseCode::invalidPayload, Errc::invalidPayload, "text is not valid UTF-8");
@@ -285,7 +294,8 @@ private:
             return EngineEvent::close;
         }
         if (payload_.size() == 1) {
-            return fail(CloseCode::protocolError, Errc::protocolViolation, "close frame of one byte");
+            return fail(CloseCode::protocolError, Errc::protocolViolation,
+                        "close frame of one byte");
         }
         const CloseCode code = takeCloseCode(payload_);
         const auto number = static_cast<std::uint16_t>(code);

@@ -40,9 +40,9 @@ namespace detail {
 using AsioExecutor = asio::io_context::executor_type;
 using AsioSocket = asio::basic_stream_socket<asio::ip::tcp, AsioExecutor>;
 using AsioAcceptor = asio::basic_socket_acceptor<asio::ip::tcp, AsioExecutor>;
-using AsioTimer = asio::basic_waitable_timer<std::chrono::steady_clock,
-                                             asio::wait_traits<std::chrono::steady_clock>,
-                                             AsioExecutor>;
+using AsioTimer =
+    asio::basic_waitable_timer<std::chrono::steady_clock,
+                               asio::wait_traits<std::chrono::steady_clock>, AsioExecutor>;
 
 /// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
 inline std::error_code standardError(const std::error_code& error) noexcept {
@@ -155,14 +155,14 @@ private:
             notifyEmptied();
             return;
         }
-        asio::dispatch(*strand_, [ticket = std::move(ticket),
-                                  function = std::move(function)]() mutable {
-            AsioLoop& loop = ticket.loop();
-            loop.runner_ = std::this_thread::get_id();
-            function();
-            loop.notifyEmptied();
-            loop.runner_ = std::thread::id();
-        });
+        asio::dispatch(*strand_,
+                       [ticket = std::move(ticket), function = std::move(function)]() mutable {
+                           AsioLoop& loop = ticket.loop();
+                           loop.runner_ = std::this_thread::get_id();
+                           function();
+                           loop.notifyEmptied();
+                           loop.runner_ = std::thread::id();
+                       });
     }
 
     void wake() override {
@@ -277,9 +277,15 @@ private:
             const_iterator() = default;
             explicit const_iterator(const WriteBuffer* at) : at_(at) {}
             value_type operator*() const { return {at_->data, at_->size}; }
-            const_iterator& operator++() { ++at_; return *this; }
+            const_iterator& operator++() {
+                ++at_;
+                return *this;
+            }
             const_iterator operator++(int) { return const_iterator(at_++); }
-            const_iterator& operator--() { --at_; return *this; }
+            const_iterator& operator--() {
+                --at_;
+                return *this;
+            }
             const_iterator operator--(int) { return const_iterator(at_--); }
             bool operator==(const const_iterator& other) const { return at_ == other.at_; }
             bool operator!=(const const_iterator& other) const { return at_ != other.at_; }
@@ -288,7 +294,8 @@ private:
             const WriteBuffer* at_ = nullptr;
         };
 
-        Buffers(const WriteBuffer* buffers, std::size_t count) : begin_(buffers), end_(buffers + count) {}
+        Buffers(const WriteBuffer* buffers, std::size_t count)
+            : begin_(buffers), end_(buffers + count) {}
         const_iterator begin() const { return begin_; }
         const_iterator end() const { return end_; }
 
@@ -356,10 +363,9 @@ public:
     // The first loop's thread.
 
     void waitForClients() {
-        acceptor_->async_wait(AsioAcceptor::wait_read,
-                              loops_.front()->handler([self = RefPtr<AsioListener>(this)] {
-                                  self->acceptAll();
-                              }));
+        acceptor_->async_wait(
+            AsioAcceptor::wait_read,
+            loops_.front()->handler([self = RefPtr<AsioListener>(this)] { self->acceptAll(); }));
     }
 
     void close() noexcept {
@@ -408,12 +414,12 @@ private:
     // spin: try again in a while.
     void exhausted(std::error_code error) {
         if (!std::exchange(exhausted_, true)) {
-            onError_(standardError(error), "cannot accept connections; trying again until it works");
+            onError_(standardError(error),
+                     "cannot accept connections; trying again until it works");
         }
         retryTimer_->expires_after(std::chrono::milliseconds(100));
-        retryTimer_->async_wait(loops_.front()->handler([self = RefPtr<AsioListener>(this)] {
-            self->acceptAll();
-        }));
+        retryTimer_->async_wait(
+            loops_.front()->handler([self = RefPtr<AsioListener>(this)] { self->acceptAll(); }));
     }
 
     AsioLoop& leastBusy() const {
@@ -480,9 +486,8 @@ public:
         if (last) {
             loops_->front()->call([listener = listener_] { listener->close(); });
         }
-        const auto closed = onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
-            loop.closeAll(handler, done);
-        });
+        const auto closed = onEachLoop(
+            [&handler](detail::AsioLoop& loop, auto done) { loop.closeAll(handler, done); });
         if (!wait(*closed, deadline)) {
             wait(*onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
                 loop.cutAll(handler);
@@ -669,7 +674,7 @@ private:
     const asio::ip::tcp::endpoint endpoint_;
     asio::io_context* const hostContext_ = nullptr;
     bool helpHost_ = false;  // nobody runs hostContext_
-    std::mutex mutex_;  // start and stop, one at a time
+    std::mutex mutex_;       // start and stop, one at a time
     std::vector<TransportHandler*> handlers_;
     std::mutex laterMutex_;
     std::vector<std::thread> later_;

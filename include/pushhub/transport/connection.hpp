@@ -34,8 +34,7 @@ namespace pushhub {
 /// loop of the connection.
 class Connection : public detail::RefCounted<Connection>, public TimerNode {
 public:
-    Connection(detail::RefPtr<LoopContext> loop, SessionId id)
-        : loop_(std::move(loop)), id_(id) {}
+    Connection(detail::RefPtr<LoopContext> loop, SessionId id) : loop_(std::move(loop)), id_(id) {}
     virtual ~Connection() = default;
 
     // Any thread ---------------------------------------------------------------------------
@@ -263,15 +262,22 @@ inline Command::~Command() = default;
 inline Command::Command(Command&&) noexcept = default;
 inline Command& Command::operator=(Command&&) noexcept = default;
 
-inline bool LoopContext::submit(Command command) { return submit(&command, 1); }
+inline bool LoopContext::submit(Command command) {
+    return submit(&command, 1);
+}
 
 inline std::error_code Connection::reserve(const Frame& frame) {
     Errc full = Errc::queueBytesFull;
     switch (budget_.reserve(frame.size(), 1, options().queueLimits())) {
-        case SendBudget::Outcome::accepted: return {};
-        case SendBudget::Outcome::closed: return Errc::sessionClosed;
-        case SendBudget::Outcome::bytesFull: break;
-        case SendBudget::Outcome::messagesFull: full = Errc::queueMessagesFull; break;
+        case SendBudget::Outcome::accepted:
+            return {};
+        case SendBudget::Outcome::closed:
+            return Errc::sessionClosed;
+        case SendBudget::Outcome::bytesFull:
+            break;
+        case SendBudget::Outcome::messagesFull:
+            full = Errc::queueMessagesFull;
+            break;
     }
     if (options().whenQueueFull == OverflowPolicy::close) {
         close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, full);
@@ -303,8 +309,12 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
 
 inline void Connection::receive(char* data, std::size_t size) {
     switch (phase_) {
-        case Phase::handshake: readHandshake(data, size); break;
-        case Phase::deciding: holdBack(data, size); break;
+        case Phase::handshake:
+            readHandshake(data, size);
+            break;
+        case Phase::deciding:
+            holdBack(data, size);
+            break;
         case Phase::open:
             if (held()) {
                 holdBack(data, size);
@@ -317,7 +327,8 @@ inline void Connection::receive(char* data, std::size_t size) {
             }
             break;
         case Phase::lingering:
-        case Phase::ended: break;
+        case Phase::ended:
+            break;
     }
 }
 
@@ -455,18 +466,16 @@ inline std::error_code PendingHandshake::decide(std::function<void()> decision) 
         return {};
     }
     Command command;
-    command.function = std::make_unique<std::function<void()>>(
-        [self = detail::RefPtr<PendingHandshake>(this), decision = std::move(decision)] {
-            decision();
-        });
+    command.function =
+        std::make_unique<std::function<void()>>([self = detail::RefPtr<PendingHandshake>(this),
+                                                 decision = std::move(decision)] { decision(); });
     return connection_->loop().submit(std::move(command)) ? std::error_code()
                                                           : Errc::handshakeAnswered;
 }
 
 inline std::error_code PendingHandshake::reject(HttpResponse response) {
-    return decide([this, response = std::move(response)] {
-        connection_->rejectHandshake(response);
-    });
+    return decide(
+        [this, response = std::move(response)] { connection_->rejectHandshake(response); });
 }
 
 // Frames from the client ---------------------------------------------------------------------
@@ -495,7 +504,8 @@ inline void Connection::readFrames(char* data, std::size_t size) {
 inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
     switch (event) {
         case protocol::EngineEvent::needMore:
-        case protocol::EngineEvent::pong: break;
+        case protocol::EngineEvent::pong:
+            break;
         case protocol::EngineEvent::message:
             if (phase_ == Phase::open && !admitted_) {
                 handshake_->firstMessageTaken = true;
@@ -841,14 +851,18 @@ inline void Connection::expired() {
         case Phase::deciding:
             rejectHandshake({503, "the handshake could not be decided in time\n"});
             break;
-        case Phase::closing: abort(Errc::closeTimeout); break;
+        case Phase::closing:
+            abort(Errc::closeTimeout);
+            break;
         case Phase::open:
             beginClose(CloseCode::unauthorized,
                        admitted_ ? "session has expired" : "authentication took too long",
                        ClosedBy::hub, {}, !admitted_);
             break;
         case Phase::lingering:
-        case Phase::ended: end(); break;
+        case Phase::ended:
+            end();
+            break;
     }
 }
 

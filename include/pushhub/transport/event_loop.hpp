@@ -155,8 +155,7 @@ public:
             connection.rejectHandshake(response);
             return;
         }
-        const auto handshake =
-            detail::makeRef<PendingHandshake>(connection, std::move(request));
+        const auto handshake = detail::makeRef<PendingHandshake>(connection, std::move(request));
         connection.setPendingHandshake(handshake);
         for (const auto& channel : channels_) {
             connection.setChannel(channel);
@@ -250,8 +249,8 @@ private:
     struct HostedChannel final : Channel {
         using Channel::Channel;
         List sessions;
-        Connection* cursor = nullptr;     // next to take the broadcasts of this round
-        std::uint64_t roundEnd = 0;       // every session before the cursor has come this far
+        Connection* cursor = nullptr;  // next to take the broadcasts of this round
+        std::uint64_t roundEnd = 0;    // every session before the cursor has come this far
         bool inRound = false;
         std::function<void()> whenEmpty;  // set while the hub stops
     };
@@ -297,7 +296,9 @@ private:
             case Command::Kind::close:
                 command.connection->beginClose(*command.frame, command.closedBy, command.error);
                 break;
-            case Command::Kind::call: (*command.function)(); break;
+            case Command::Kind::call:
+                (*command.function)();
+                break;
         }
     }
 
@@ -319,7 +320,8 @@ private:
 
     // False if the slice is used up.
     bool broadcast(HostedChannel& channel, std::chrono::steady_clock::time_point end) {
-        constexpr unsigned sessionsPerLook = 16;  // a look at the clock costs as much as a branch miss
+        constexpr unsigned sessionsPerLook =
+            16;  // a look at the clock costs as much as a branch miss
         unsigned sessions = 0;
         while (channel.inRound || channel.roundEnd != channel.log.end()) {
             if (!std::exchange(channel.inRound, true)) {
@@ -352,7 +354,9 @@ private:
 
     HttpResponse answerHttp(const HttpRequest& request) {
         if (request.method() != "GET" && request.method() != "HEAD") {
-            return {405, "only GET and HEAD are answered here\n", HttpResponse().contentType,
+            return {405,
+                    "only GET and HEAD are answered here\n",
+                    HttpResponse().contentType,
                     {{"Allow", "GET, HEAD"}}};
         }
         for (const auto& channel : channels_) {

@@ -37,12 +37,12 @@ struct Command {
     enum class Kind : std::uint8_t { send, sendAll, close, call };
 
     Kind kind = Kind::call;
-    ClosedBy closedBy = ClosedBy::host;        // close
-    std::error_code error;                     // close
-    detail::RefPtr<Connection> connection;     // send, close
-    FramePtr frame;                            // send, sendAll, close (the close frame)
-    TransportHandler* handler = nullptr;       // sendAll
-    detail::RefPtr<ExceptList> except;         // sendAll
+    ClosedBy closedBy = ClosedBy::host;               // close
+    std::error_code error;                            // close
+    detail::RefPtr<Connection> connection;            // send, close
+    FramePtr frame;                                   // send, sendAll, close (the close frame)
+    TransportHandler* handler = nullptr;              // sendAll
+    detail::RefPtr<ExceptList> except;                // sendAll
     std::unique_ptr<std::function<void()>> function;  // call
 
     ~Command();

@@ -221,6 +221,8 @@ private:
 
     explicit LoopbackClient(std::shared_ptr<detail::LoopbackPipe> pipe) : pipe_(std::move(pipe)) {}
 
+    bool gone() const noexcept { return pipe_->serverGone; }
+
     // Reads what has arrived; true if there was something.
     bool step() {
         if (!pipe_->reading || pipe_->clientGone) {
@@ -264,9 +266,15 @@ private:
         std::string payload = unread_.substr(header, size - header);
         unread_.erase(0, size);
         switch (opcode) {
-            case protocol::Opcode::ping: sendFrame(protocol::Opcode::pong, payload); break;
-            case protocol::Opcode::pong: ++pongs_; break;
-            case protocol::Opcode::close: readClose(payload); break;
+            case protocol::Opcode::ping:
+                sendFrame(protocol::Opcode::pong, payload);
+                break;
+            case protocol::Opcode::pong:
+                ++pongs_;
+                break;
+            case protocol::Opcode::close:
+                readClose(payload);
+                break;
             default:
                 messages_.push_back({static_cast<MessageType>(opcode), std::move(payload)});
         }
@@ -298,8 +306,7 @@ private:
 /// run on the thread that calls those. Meets the requirements in transport.hpp.
 class LoopbackTransport {
 public:
-    explicit LoopbackTransport(const Options& options)
-        : options_(options), port_(options.port) {}
+    explicit LoopbackTransport(const Options& options) : options_(options), port_(options.port) {}
 
     // What a Transport must have -------------------------------------------------------------
 
@@ -357,13 +364,17 @@ public:
         return current && current->onLoop();
     }
 
-    void later(std::function<void()> function) { later_.push_back(std::move(function)); }
+    void later(std::function<void()> function) {
+        const std::lock_guard<std::mutex> lock(loopMutex_);
+        later_.push_back(std::move(function));
+    }
 
     // For tests --------------------------------------------------------------------------------
 
     /// Connects to `target`, such as "/websocket/0002?token=x"; `headers` are further lines of the
     /// request, each ended by CR LF. Poll, then see `status`. Only while a hub is started.
-    std::shared_ptr<LoopbackClient> connect(std::string_view target, std::string_view headers = {}) {
+    std::shared_ptr<LoopbackClient> connect(std::string_view target,
+                                            std::string_view headers = {}) {
         std::string request = "GET ";
         request.append(target).append(
             " HTTP/1.1\r\nHost: loopback\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -376,13 +387,14 @@ public:
 
     /// Connects and sends nothing yet.
     std::shared_ptr<LoopbackClient> connectRaw() {
+        refuseInHook("connect");
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!loop()) {
             throw std::logic_error("pushhub: LoopbackTransport::connect before start()");
         }
         auto pipe = std::make_shared<detail::LoopbackPipe>();
-        loop()->connect(detail::makeRef<detail::LoopbackConnection>(
-            loop(), SessionId(++nextId_), pipe));
+        loop()->connect(
+            detail::makeRef<detail::LoopbackConnection>(loop(), SessionId(++nextId_), pipe));
         clients_.emplace_back(new LoopbackClient(std::move(pipe)));
         return clients_.back();
     }
@@ -397,23 +409,39 @@ public:
             const std::lock_guard<std::mutex> lock(mutex_);
             pollLocked();
         }
-        for (const auto& function : std::exchange(later_, {})) {
+        std::vector<std::function<void()>> functions;
+        {
+            const std::lock_guard<std::mutex> lock(loopMutex_);
+            functions.swap(later_);
+        }
+        for (const auto& function : functions) {
             function();
         }
     }
 
     /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
     void advance(std::chrono::milliseconds time) {
+        refuseInHook("advance");
         poll();
         for (; time > std::chrono::milliseconds(0); time -= LoopContext::tick) {
-            if (const auto current = loop()) {
-                current->advanceOneTick();
+            {
+                const std::lock_guard<std::mutex> lock(mutex_);
+                if (const auto current = loop()) {
+                    current->advanceOneTick();
+                }
             }
             poll();
         }
     }
 
 private:
+    void refuseInHook(const char* function) const {
+        if (onLoop()) {
+            throw std::logic_error(std::string("pushhub: LoopbackTransport::") + function +
+                                   " in a hook");
+        }
+    }
+
     void pollLocked() {
         const auto current = loop();
         bool worked = current != nullptr;
@@ -423,6 +451,12 @@ private:
                 worked = client->step() || worked;
             }
         }
+        // Those that have gone, and that no test holds any more.
+        clients_.erase(std::remove_if(clients_.begin(), clients_.end(),
+                                      [](const auto& client) {
+                                          return client.use_count() == 1 && client->gone();
+                                      }),
+                       clients_.end());
     }
 
     detail::RefPtr<detail::LoopbackLoop> loop() const {

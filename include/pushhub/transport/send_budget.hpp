@@ -64,8 +64,12 @@ private:
     static constexpr std::uint64_t pack(std::uint64_t bytes, std::uint64_t messages) noexcept {
         return messages << 40 | bytes;
     }
-    static constexpr bool isClosed(std::uint64_t state) noexcept { return (state & closedBit) != 0; }
-    static constexpr std::uint64_t bytesOf(std::uint64_t state) noexcept { return state & maxBytes; }
+    static constexpr bool isClosed(std::uint64_t state) noexcept {
+        return (state & closedBit) != 0;
+    }
+    static constexpr std::uint64_t bytesOf(std::uint64_t state) noexcept {
+        return state & maxBytes;
+    }
     static constexpr std::uint64_t messagesOf(std::uint64_t state) noexcept {
         return state >> 40 & maxMessages;
     }

@@ -168,8 +168,8 @@ public:
             FrameRun& first = head_->runs[head_->first];
             FrameRun started = first;
             if (first.messages > 0) {
-                started.end = first.begin +
-                              static_cast<std::uint32_t>(protocol::frameSize(first.data()));
+                started.end =
+                    first.begin + static_cast<std::uint32_t>(protocol::frameSize(first.data()));
                 started.messages = 1;
                 first.begin = started.end;
                 --first.messages;

@@ -57,12 +57,12 @@ struct IsValid<std::void_t<Expression<T>>, Expression, T> : std::true_type {};
 template <class T>
 using StartExpression = decltype(std::declval<T&>().start(std::declval<TransportHandler&>()));
 template <class T>
-using StopExpression = decltype(
-    std::declval<T&>().stop(std::declval<TransportHandler&>(), std::chrono::milliseconds()));
+using StopExpression = decltype(std::declval<T&>().stop(std::declval<TransportHandler&>(),
+                                                        std::chrono::milliseconds()));
 template <class T>
-using SendAllExpression = decltype(
-    std::declval<T&>().sendAll(std::declval<TransportHandler&>(), std::declval<const FramePtr&>(),
-                               std::declval<const RefPtr<ExceptList>&>()));
+using SendAllExpression = decltype(std::declval<T&>().sendAll(
+    std::declval<TransportHandler&>(), std::declval<const FramePtr&>(),
+    std::declval<const RefPtr<ExceptList>&>()));
 template <class T>
 using PortExpression = std::enable_if_t<
     std::is_convertible_v<decltype(std::declval<const T&>().port()), std::uint16_t>>;
@@ -81,9 +81,9 @@ inline constexpr bool has = IsValid<void, Expression, T>::value;
 /// True if `T` meets the requirements above, as far as a compiler can tell.
 template <class T>
 inline constexpr bool isTransport =
-    detail::has<detail::StartExpression, T> && detail::has<detail::StopExpression, T> &&
-    detail::has<detail::SendAllExpression, T> && detail::has<detail::PortExpression, T> &&
-    detail::has<detail::OnLoopExpression, T> && detail::has<detail::LaterExpression, T>;
+    detail::has<detail::StartExpression, T>&& detail::has<detail::StopExpression, T>&&
+        detail::has<detail::SendAllExpression, T>&& detail::has<detail::PortExpression, T>&&
+            detail::has<detail::OnLoopExpression, T>&& detail::has<detail::LaterExpression, T>;
 
 #if defined(__cpp_concepts) && __cpp_concepts >= 201907L
 /// `isTransport` for constraints.

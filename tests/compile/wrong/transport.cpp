@@ -29,10 +29,14 @@ public:
                  const pushhub::detail::RefPtr<pushhub::ExceptList>&) {}
 #endif
 #if !defined(NO_PORT) && !defined(NOTHING)
-    std::uint16_t port() const { return 0; }
+    std::uint16_t port() const {
+        return 0;
+    }
 #endif
 #if !defined(NO_ON_LOOP) && !defined(NOTHING)
-    bool onLoop() const { return false; }
+    bool onLoop() const {
+        return false;
+    }
 #endif
 #if !defined(NO_LATER) && !defined(NOTHING)
     void later(const std::function<void()>&) {}

@@ -20,19 +20,21 @@ int run() {
     options.port = 0;
     options.loops = 1;
     pushhub::PushHub<> hub(options);
-    hub.onOpen([](const pushhub::SessionPtr& session) { session->send("hello " + session->userId()); });
+    hub.onOpen(
+        [](const pushhub::SessionPtr& session) { session->send("hello " + session->userId()); });
     hub.start();
 
     asio::io_context context;
     asio::ip::tcp::socket socket(context);
     socket.connect({asio::ip::make_address("127.0.0.1"), hub.port()});
-    asio::write(socket, asio::buffer(std::string_view("GET /websocket/0002 HTTP/1.1\r\n"
-                                                      "Host: localhost\r\n"
-                                                      "Upgrade: websocket\r\n"
-                                                      "Connection: Upgrade\r\n"
-                                                      "Sec-WebSocket-Version: 13\r\n"
-                                                      "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-                                                      "\r\n")));
+    asio::write(socket,
+                asio::buffer(std::string_view("GET /websocket/0002 HTTP/1.1\r\n"
+                                              "Host: localhost\r\n"
+                                              "Upgrade: websocket\r\n"
+                                              "Connection: Upgrade\r\n"
+                                              "Sec-WebSocket-Version: 13\r\n"
+                                              "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+                                              "\r\n")));
     std::string received;
     const std::size_t head = asio::read_until(socket, asio::dynamic_buffer(received), "\r\n\r\n");
     received.erase(0, head);
