@@ -396,7 +396,7 @@ private:
         userIds.erase(std::unique(userIds.begin(), userIds.end()), userIds.end());
 
         // One hand-over to each loop, however many of the sessions live there.
-        std::vector<std::pair<LoopContext*, std::vector<Command>>> perLoop;
+        std::vector<LoopCommands> perLoop;
         for (const std::string_view userId : userIds) {
             const UserSessions sessions = registry_.find(userId);
             result.offline += sessions.empty() ? 1 : 0;
@@ -405,7 +405,7 @@ private:
                 const std::error_code refused = connection.reserve(*frame);
                 detail::count(result, refused);
                 if (!refused) {
-                    commandsFor(perLoop, connection.loop())
+                    commandsFor(perLoop, connection.loop(), userIds.size())
                         .push_back(connection.sendCommand(frame));
                 }
             });
@@ -416,14 +416,18 @@ private:
         return result;
     }
 
-    static std::vector<Command>& commandsFor(
-        std::vector<std::pair<LoopContext*, std::vector<Command>>>& perLoop, LoopContext& loop) {
-        for (auto& entry : perLoop) {
+    using LoopCommands = std::pair<LoopContext*, std::vector<Command>>;
+
+    static std::vector<Command>& commandsFor(std::vector<LoopCommands>& perLoop, LoopContext& loop,
+                                             std::size_t expected) {
+        for (LoopCommands& entry : perLoop) {
             if (entry.first == &loop) {
                 return entry.second;
             }
         }
-        return perLoop.emplace_back(&loop, std::vector<Command>()).second;
+        std::vector<Command>& commands = perLoop.emplace_back(&loop, std::vector<Command>()).second;
+        commands.reserve(expected);
+        return commands;
     }
 
     // Events of the transport ------------------------------------------------------------------

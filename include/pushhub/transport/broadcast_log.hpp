@@ -1,8 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <utility>
 #include <vector>
 
@@ -42,7 +42,7 @@ public:
     };
 
     /// Position behind the last entry.
-    std::uint64_t end() const noexcept { return base_ + entries_.size(); }
+    std::uint64_t end() const noexcept { return end_; }
 
     const Entry& operator[](std::uint64_t position) const noexcept {
         return entries_[static_cast<std::size_t>(position - base_)];
@@ -70,6 +70,7 @@ public:
             }
         }
         entries_.push_back({{std::move(frame), 0, size, 1}, std::move(except)});
+        ++end_;
         open_ = joinable;
     }
 
@@ -78,15 +79,21 @@ public:
 
     /// Forgets the entries before `position`: every session has taken them.
     void trim(std::uint64_t position) {
-        while (base_ < position) {
-            entries_.pop_front();
-            ++base_;
+        if (position <= base_) {
+            return;
+        }
+        const auto count = static_cast<std::ptrdiff_t>(position - base_);
+        entries_.erase(entries_.begin(), entries_.begin() + count);
+        base_ = position;
+        if (entries_.empty() && entries_.capacity() > maxSpare) {
+            entries_.shrink_to_fit();
         }
     }
 
 private:
     static constexpr std::uint32_t maxJoined = 4 * 1024;
     static constexpr std::size_t blockSize = 64 * 1024;
+    static constexpr std::size_t maxSpare = 1024;
 
     void startBlock() {
         if (block_ && block_->unique()) {
@@ -96,8 +103,9 @@ private:
         }
     }
 
-    std::deque<Entry> entries_;
-    std::uint64_t base_ = 0;
+    std::vector<Entry> entries_;
+    std::uint64_t base_ = 0;  // position of the first entry
+    std::uint64_t end_ = 0;
     FramePtr block_;
     bool open_ = false;
 };

@@ -10,10 +10,11 @@
 
 namespace pushhub {
 
-/// One piece of a gathered write.
+/// One piece of a gathered write. Without defaults: arrays of it stand on the hot path, and are
+/// filled as far as they are used.
 struct WriteBuffer {
-    const char* data = nullptr;
-    std::size_t size = 0;
+    const char* data;
+    std::size_t size;
 };
 
 /// A run of whole frames inside a shared `Frame`. `messages` says how many data messages it
