@@ -339,11 +339,9 @@ private:
 /// Accepts connections on the first loop and deals them out to the least busy one.
 class AsioListener final : public RefCounted<AsioListener> {
 public:
-    AsioListener(std::vector<RefPtr<AsioLoop>> loops, std::atomic<std::uint64_t>& nextId,
-                 std::function<void(std::error_code, std::string_view)> onError)
+    AsioListener(std::vector<RefPtr<AsioLoop>> loops, std::atomic<std::uint64_t>& nextId)
         : loops_(std::move(loops)),
           nextId_(nextId),
-          onError_(std::move(onError)),
           acceptor_(std::in_place, loops_.front()->context()),
           retryTimer_(std::in_place, loops_.front()->context()) {}
 
@@ -414,8 +412,8 @@ private:
     // spin: try again in a while.
     void exhausted(std::error_code error) {
         if (!std::exchange(exhausted_, true)) {
-            onError_(standardError(error),
-                     "cannot accept connections; trying again until it works");
+            loops_.front()->report(standardError(error),
+                                   "cannot accept connections; trying again until it works");
         }
         retryTimer_->expires_after(std::chrono::milliseconds(100));
         retryTimer_->async_wait(
@@ -430,7 +428,6 @@ private:
 
     const std::vector<RefPtr<AsioLoop>> loops_;
     std::atomic<std::uint64_t>& nextId_;
-    const std::function<void(std::error_code, std::string_view)> onError_;
     std::optional<AsioAcceptor> acceptor_;
     std::optional<AsioTimer> retryTimer_;
     bool exhausted_ = false;
@@ -598,12 +595,7 @@ private:
                 loops.push_back(detail::makeRef<detail::AsioLoop>(options_));
             }
         }
-        auto listener = detail::makeRef<detail::AsioListener>(
-            loops, nextId_, [this](std::error_code error, std::string_view what) {
-                for (TransportHandler* handler : handlers_) {
-                    handler->onError(nullptr, error, what);
-                }
-            });
+        auto listener = detail::makeRef<detail::AsioListener>(loops, nextId_);
         try {
             listener->open(endpoint_);
             port_ = listener->port();

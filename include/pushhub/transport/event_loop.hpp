@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -136,6 +138,13 @@ public:
             for (const auto& connection : connectionsOf(channel->sessions)) {
                 connection->abort(Errc::deadlineReached);
             }
+        }
+    }
+
+    /// Tells every handler of something that concerns no session.
+    void report(std::error_code error, std::string_view what) {
+        for (const auto& channel : channels_) {
+            channel->handler->onError(nullptr, error, what);
         }
     }
 
