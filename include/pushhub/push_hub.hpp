@@ -56,7 +56,22 @@ struct HubStats {
 /// Unless it says otherwise, a function may be called from any thread.
 template <class Transport>
 class PushHub final : private TransportHandler, private Handshake::Decider {
-    static_assert(detail::checkTransport<Transport>());
+    // Here and not in a function or a base: then a wrong Transport gives this one error alone.
+    static constexpr auto missing = detail::missing<Transport>;
+    static_assert(missing != detail::Missing::start,
+                  "pushhub: a Transport needs start(TransportHandler&), see transport.hpp");
+    static_assert(missing != detail::Missing::stop,
+                  "pushhub: a Transport needs stop(TransportHandler&, std::chrono::milliseconds), "
+                  "see transport.hpp");
+    static_assert(missing != detail::Missing::sendAll,
+                  "pushhub: a Transport needs sendAll(TransportHandler&, const FramePtr&, const "
+                  "RefPtr<ExceptList>&), see transport.hpp");
+    static_assert(missing != detail::Missing::port,
+                  "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
+    static_assert(missing != detail::Missing::onLoop,
+                  "pushhub: a Transport needs onLoop() const, a bool, see transport.hpp");
+    static_assert(missing != detail::Missing::later,
+                  "pushhub: a Transport needs later(std::function<void()>), see transport.hpp");
 
 public:
     using OpenHook = std::function<void(const SessionPtr&)>;

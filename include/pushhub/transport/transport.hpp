@@ -93,30 +93,17 @@ concept TransportConcept = isTransport<T>;
 
 namespace detail {
 
-// One readable error for the first thing that is missing, instead of a page from inside the hub.
+// The first thing that is missing, for one readable error instead of a page from inside the hub.
+enum class Missing { nothing, start, stop, sendAll, port, onLoop, later };
+
 template <class T>
-constexpr bool checkTransport() {
-    constexpr bool start = has<StartExpression, T>;
-    constexpr bool stop = has<StopExpression, T>;
-    constexpr bool sendAll = has<SendAllExpression, T>;
-    constexpr bool port = has<PortExpression, T>;
-    constexpr bool onLoop = has<OnLoopExpression, T>;
-    constexpr bool later = has<LaterExpression, T>;
-    static_assert(start, "pushhub: a Transport needs start(TransportHandler&), see transport.hpp");
-    static_assert(!start || stop,
-                  "pushhub: a Transport needs stop(TransportHandler&, std::chrono::milliseconds), "
-                  "see transport.hpp");
-    static_assert(!start || !stop || sendAll,
-                  "pushhub: a Transport needs sendAll(TransportHandler&, const FramePtr&, const "
-                  "RefPtr<ExceptList>&), see transport.hpp");
-    static_assert(!start || !stop || !sendAll || port,
-                  "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
-    static_assert(!start || !stop || !sendAll || !port || onLoop,
-                  "pushhub: a Transport needs onLoop() const, a bool, see transport.hpp");
-    static_assert(!start || !stop || !sendAll || !port || !onLoop || later,
-                  "pushhub: a Transport needs later(std::function<void()>), see transport.hpp");
-    return start && stop && sendAll && port && onLoop && later;
-}
+inline constexpr Missing missing = !has<StartExpression, T>     ? Missing::start
+                                   : !has<StopExpression, T>    ? Missing::stop
+                                   : !has<SendAllExpression, T> ? Missing::sendAll
+                                   : !has<PortExpression, T>    ? Missing::port
+                                   : !has<OnLoopExpression, T>  ? Missing::onLoop
+                                   : !has<LaterExpression, T>   ? Missing::later
+                                                                : Missing::nothing;
 
 }  // namespace detail
 
