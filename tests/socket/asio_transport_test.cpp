@@ -27,18 +27,6 @@ Options anyPort() {
     return options;
 }
 
-template <class Predicate>
-bool until(Predicate predicate) {
-    const auto deadline = Clock::now() + patience;
-    while (!predicate()) {
-        if (Clock::now() > deadline) {
-            return false;
-        }
-        std::this_thread::yield();
-    }
-    return true;
-}
-
 }  // namespace
 
 TEST_CASE("a port in use is named by start, and can be tried again") {
@@ -84,7 +72,7 @@ TEST_CASE("IPv6, and both families on ::") {
         SocketClient four(hub.port());
         CHECK(four.handshake("/websocket/b") == 101);
     }
-    REQUIRE(until([&] { return hub.isOnline("a"); }));
+    REQUIRE(eventually([&] { return hub.isOnline("a"); }));
     CHECK(hub.sessions("a").front()->remoteAddress().substr(0, 6) == "[::1]:");
 }
 
@@ -101,7 +89,7 @@ TEST_CASE("a hundred starts and stops on one port") {
         hub.start();
         port = hub.port();
         auto client = SocketClient::open(port, "/websocket/a");
-        REQUIRE(until([&] { return hub.sessionCount() == 1; }));
+        REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
         hub.sendAll("x");
         CHECK(client.readText() == "x");
         client.disconnect();
@@ -134,7 +122,7 @@ TEST_CASE("stop cuts clients that do not answer, at the deadline") {
     auto one = SocketClient::open(hub.port(), "/websocket/a");
     auto two = SocketClient::open(hub.port(), "/websocket/b");
     SocketClient silent(hub.port());  // has not even asked
-    REQUIRE(until([&] { return hub.sessionCount() == 2; }));
+    REQUIRE(eventually([&] { return hub.sessionCount() == 2; }));
     hub.stop(50ms);
     CHECK(closed == 2);
     CHECK(one.readClose() == CloseCode::goingAway);
@@ -145,7 +133,7 @@ TEST_CASE("run blocks until a hook stops the hub") {
     PushHub<> hub(anyPort());
     hub.onMessage([&](SessionPtr, std::string_view) { hub.stop(); });
     std::thread running([&] { hub.run(); });
-    REQUIRE(until([&] { return hub.isRunning(); }));
+    REQUIRE(eventually([&] { return hub.isRunning(); }));
     auto client = SocketClient::open(hub.port(), "/websocket/a");
     client.sendText("stop");
     CHECK(client.readClose() == CloseCode::goingAway);
@@ -262,7 +250,7 @@ TEST_CASE("sessions are dealt out to all loops, and work after their hub has gon
         for (int i = 0; i < 10; ++i) {
             clients.push_back(SocketClient::open(hub.port(), "/websocket/" + std::to_string(i)));
         }
-        REQUIRE(until([&] { return hub.sessionCount() == 10; }));
+        REQUIRE(eventually([&] { return hub.sessionCount() == 10; }));
         CHECK(loops.size() == 2);
         hub.sendAll("x");
         for (SocketClient& client : clients) {
@@ -288,7 +276,7 @@ TEST_CASE("a client that does not read is closed at its limit, the others get ev
     hub.start();
     auto slow = SocketClient::open(hub.port(), "/websocket/slow");
     auto good = SocketClient::open(hub.port(), "/websocket/good");
-    REQUIRE(until([&] { return hub.sessionCount() == 2; }));
+    REQUIRE(eventually([&] { return hub.sessionCount() == 2; }));
     const std::string text(16 * 1024, 'x');
     int sent = 0;
     while (ends.size() == 0 && sent < 10000) {
@@ -315,7 +303,7 @@ TEST_CASE("running out of descriptors is survived without spinning") {
         [&](SessionPtr, std::error_code, std::string_view what) { errors.add(std::string(what)); });
     hub.start();
     auto early = SocketClient::open(hub.port(), "/websocket/early");
-    REQUIRE(until([&] { return hub.sessionCount() == 1; }));
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
 
     // Take every descriptor but one, which the client takes: the server finds none to accept with.
     const int next = ::dup(0);

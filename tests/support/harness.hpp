@@ -15,6 +15,7 @@
 #include <pushhub/transport/loopback_transport.hpp>
 
 #include "support/socket_client.hpp"
+#include "support/wait.hpp"
 
 namespace pushhub::test {
 
@@ -48,14 +49,7 @@ struct Harness<AsioTransport> {
     /// Waits for something that happens on another thread.
     template <class Predicate>
     static bool until(Hub&, Predicate predicate) {
-        const auto deadline = Clock::now() + patience;
-        while (!predicate()) {
-            if (Clock::now() > deadline) {
-                return false;
-            }
-            std::this_thread::yield();
-        }
-        return true;
+        return eventually(predicate);
     }
 
     /// `stop` in a thread, while the test reads what the clients get.

@@ -3,10 +3,24 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace pushhub::test {
+
+/// Waits for something that happens on another thread; false if it has not after 20 seconds.
+template <class Predicate>
+bool eventually(Predicate predicate) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!predicate()) {
+        if (std::chrono::steady_clock::now() > deadline) {
+            return false;
+        }
+        std::this_thread::yield();
+    }
+    return true;
+}
 
 /// Things that happen on other threads, in order; a test waits for them with a deadline.
 template <class T>
