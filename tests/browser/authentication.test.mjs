@@ -2,31 +2,10 @@
 // with a wrong one it does not. The server is the example `authentication`.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { deadlineMs, Inbox, Server, within } from '../clients/support/server.mjs';
-
-// The packages of all JavaScript tests are installed in one place.
-const require = createRequire(new URL('../clients/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
-
-const executablePath = process.env.PUSHHUB_CHROMIUM ?? '/usr/bin/chromium';
-
-let browser;
-before(async () => {
-  assert.ok(existsSync(executablePath),
-            `${executablePath} does not exist: install chromium, or name it in PUSHHUB_CHROMIUM`);
-  browser = await chromium.launch({  // with a new profile each time
-    executablePath,
-    headless: true,
-    timeout: 60_000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-           '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
-after(() => browser?.close());
+import { browser } from './support.mjs';
 
 const tokenOf = (user) => `demo-token-of-${user}`;
 

@@ -1,30 +1,9 @@
 // The demo's page in headless Chromium against the demo program.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { deadlineMs, Server } from '../clients/support/server.mjs';
-
-// The packages of all JavaScript tests are installed in one place.
-const require = createRequire(new URL('../clients/package.json', import.meta.url));
-const { chromium } = require('playwright-core');
-
-const executablePath = process.env.PUSHHUB_CHROMIUM ?? '/usr/bin/chromium';
-
-let browser;
-before(async () => {
-  assert.ok(existsSync(executablePath),
-            `${executablePath} does not exist: install chromium, or name it in PUSHHUB_CHROMIUM`);
-  browser = await chromium.launch({  // with a new profile each time
-    executablePath,
-    headless: true,
-    timeout: 60_000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-           '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
-after(() => browser?.close());
+import { browser } from './support.mjs';
 
 function startPushServer(t, args = []) {
   return Server.start(t, 'push_server', ['--port', '0', '--threads', '2', ...args]);
