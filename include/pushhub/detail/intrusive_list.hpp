@@ -17,7 +17,6 @@ template <class T, ListLinks<T> T::*Links>
 class IntrusiveList {
 public:
     T* front() const noexcept { return first_; }
-    T* back() const noexcept { return last_; }
     static T* next(const T& object) noexcept { return (object.*Links).next; }
     bool empty() const noexcept { return first_ == nullptr; }
     std::size_t size() const noexcept { return size_; }

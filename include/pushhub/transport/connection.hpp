@@ -86,7 +86,6 @@ public:
     void setAttachment(std::shared_ptr<void> attachment) { attachment_ = std::move(attachment); }
     Channel* channel() const noexcept { return channel_.get(); }
     bool open() const noexcept { return phase_ == Phase::open; }
-    bool admitted() const noexcept { return admitted_; }
 
     /// The channel whose handler is asked to decide the handshake, and then decides it.
     void setChannel(detail::RefPtr<Channel> channel) { channel_ = std::move(channel); }
