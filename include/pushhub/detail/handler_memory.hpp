@@ -2,14 +2,12 @@
 
 #include <cstddef>
 #include <new>
-#include <type_traits>
 #include <utility>
 
 namespace pushhub::detail {
 
 /// Room for one asynchronous operation of Asio inside the object it belongs to, so that waiting
 /// for a socket allocates nothing. Falls back to the heap when the room is taken or too small.
-template <std::size_t Size>
 class HandlerMemory {
 public:
     HandlerMemory() = default;
@@ -17,14 +15,14 @@ public:
     HandlerMemory& operator=(const HandlerMemory&) = delete;
 
     void* allocate(std::size_t size) {
-        if (size <= Size && !std::exchange(taken_, true)) {
-            return &room_;
+        if (size <= sizeof(room_) && !std::exchange(taken_, true)) {
+            return room_;
         }
         return ::operator new(size);
     }
 
     void deallocate(void* memory) noexcept {
-        if (memory == &room_) {
+        if (memory == room_) {
             taken_ = false;
         } else {
             ::operator delete(memory);
@@ -32,26 +30,32 @@ public:
     }
 
 private:
-    std::aligned_storage_t<Size> room_;
+    alignas(std::max_align_t) unsigned char room_[128];
     bool taken_ = false;
 };
 
-/// Allocator over a `HandlerMemory`, as Asio finds it through a handler's `get_allocator`.
-template <class T, std::size_t Size>
+/// Allocator over a `HandlerMemory`, or over the heap if there is none; as Asio finds it through a
+/// handler's `get_allocator`.
+template <class T>
 class HandlerAllocator {
 public:
     using value_type = T;
-    template <class U>
-    struct rebind {
-        using other = HandlerAllocator<U, Size>;
-    };
 
-    explicit HandlerAllocator(HandlerMemory<Size>& memory) noexcept : memory_(&memory) {}
+    explicit HandlerAllocator(HandlerMemory* memory) noexcept : memory_(memory) {}
     template <class U>
-    HandlerAllocator(const HandlerAllocator<U, Size>& other) noexcept : memory_(other.memory_) {}
+    HandlerAllocator(const HandlerAllocator<U>& other) noexcept : memory_(other.memory_) {}
 
-    T* allocate(std::size_t count) { return static_cast<T*>(memory_->allocate(count * sizeof(T))); }
-    void deallocate(T* memory, std::size_t) noexcept { memory_->deallocate(memory); }
+    T* allocate(std::size_t count) {
+        const std::size_t size = count * sizeof(T);
+        return static_cast<T*>(memory_ ? memory_->allocate(size) : ::operator new(size));
+    }
+    void deallocate(T* memory, std::size_t) noexcept {
+        if (memory_) {
+            memory_->deallocate(memory);
+        } else {
+            ::operator delete(memory);
+        }
+    }
 
     friend bool operator==(const HandlerAllocator& a, const HandlerAllocator& b) noexcept {
         return a.memory_ == b.memory_;
@@ -61,36 +65,10 @@ public:
     }
 
 private:
-    template <class U, std::size_t OtherSize>
+    template <class U>
     friend class HandlerAllocator;
 
-    HandlerMemory<Size>* memory_;
+    HandlerMemory* memory_;
 };
-
-/// A completion handler whose operation lives in `memory`.
-template <std::size_t Size, class Function>
-class HandlerInMemory {
-public:
-    using allocator_type = HandlerAllocator<char, Size>;
-
-    HandlerInMemory(HandlerMemory<Size>& memory, Function function)
-        : memory_(&memory), function_(std::move(function)) {}
-
-    allocator_type get_allocator() const noexcept { return allocator_type(*memory_); }
-
-    template <class... Args>
-    void operator()(Args&&... args) {
-        function_(std::forward<Args>(args)...);
-    }
-
-private:
-    HandlerMemory<Size>* memory_;
-    Function function_;
-};
-
-template <std::size_t Size, class Function>
-HandlerInMemory<Size, Function> inMemory(HandlerMemory<Size>& memory, Function function) {
-    return {memory, std::move(function)};
-}
 
 }  // namespace pushhub::detail

@@ -1,15 +1,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -17,423 +14,11 @@
 #include <utility>
 #include <vector>
 
-#include <pushhub/config.hpp>
-
-#include <asio/dispatch.hpp>
-#include <asio/executor_work_guard.hpp>
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/ip/v6_only.hpp>
-#include <asio/post.hpp>
-#include <asio/steady_timer.hpp>
-#include <asio/strand.hpp>
-
-#include <pushhub/detail/handler_memory.hpp>
 #include <pushhub/detail/latch.hpp>
-#include <pushhub/transport/event_loop.hpp>
+#include <pushhub/transport/asio_listener.hpp>
 #include <pushhub/transport/transport.hpp>
 
 namespace pushhub {
-
-namespace detail {
-
-using AsioExecutor = asio::io_context::executor_type;
-using AsioSocket = asio::basic_stream_socket<asio::ip::tcp, AsioExecutor>;
-using AsioAcceptor = asio::basic_socket_acceptor<asio::ip::tcp, AsioExecutor>;
-using AsioTimer =
-    asio::basic_waitable_timer<std::chrono::steady_clock,
-                               asio::wait_traits<std::chrono::steady_clock>, AsioExecutor>;
-
-/// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
-inline std::error_code standardError(const std::error_code& error) noexcept {
-    return error.category() == asio::error::get_system_category()
-               ? std::error_code(error.value(), std::system_category())
-               : error;
-}
-
-/// An event loop on Asio: a thread with its own io_context, or a strand on the host's.
-class AsioLoop final : public EventLoop {
-public:
-    /// Its own io_context, which `startThread` runs.
-    explicit AsioLoop(const Options& listenerOptions)
-        : EventLoop(listenerOptions),
-          own_(std::make_unique<asio::io_context>(1)),
-          context_(*own_),
-          work_(context_.get_executor()),
-          tickTimer_(std::in_place, context_) {
-        begunTicks_ = 1;
-    }
-
-    /// A strand on the host's io_context, which the host runs.
-    AsioLoop(const Options& listenerOptions, asio::io_context& context)
-        : EventLoop(listenerOptions),
-          context_(context),
-          strand_(context.get_executor()),
-          tickTimer_(std::in_place, context_) {
-        begunTicks_ = 1;
-    }
-
-    asio::io_context& context() noexcept { return context_; }
-    std::array<char, 64 * 1024>& readBuffer() noexcept { return readBuffer_; }
-
-    bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
-
-    void startThread() {
-        thread_ = std::thread([self = RefPtr<AsioLoop>(this)] {
-            self->runner_ = std::this_thread::get_id();
-            self->context_.run();
-            self->runner_ = std::thread::id();
-        });
-    }
-
-    /// A completion handler that runs `function` in turn with everything else of this loop.
-    template <class Function>
-    auto handler(Function function) {
-        return [ticket = Ticket(*this), function = std::move(function)](auto&&...) mutable {
-            AsioLoop& loop = ticket.loop();
-            loop.run(std::move(ticket), std::move(function));
-        };
-    }
-
-    /// Takes a new connection on. Any thread.
-    void adopt(RefPtr<Connection> connection, void (*start)(Connection&)) {
-        countConnection();
-        auto begin = [this, connection = std::move(connection), start] {
-            add(*connection);
-            start(*connection);
-        };
-        if (onLoop()) {
-            begin();
-        } else {
-            call(std::move(begin));
-        }
-    }
-
-    /// Last work of the loop: afterwards it is empty and takes no more.
-    void finish() {
-        shutdown();
-        tickTimer_.reset();
-        work_.reset();
-    }
-
-    /// True if no handler of this loop is left in the host's io_context.
-    bool quiet() const noexcept { return handlers_ == 0; }
-
-    /// Waits for the thread, and lets go of what belongs to the io_context. After `finish`, and
-    /// once it is `quiet`.
-    void join() {
-        if (thread_.joinable()) {
-            thread_.join();
-        }
-        strand_.reset();
-        own_.reset();
-    }
-
-private:
-    /// Held by each handler that Asio has of this loop, so that one can wait until none is left.
-    class Ticket {
-    public:
-        explicit Ticket(AsioLoop& loop) : loop_(&loop) { ++loop.handlers_; }
-        Ticket(Ticket&&) noexcept = default;
-        Ticket(const Ticket& other) : loop_(other.loop_) { ++loop_->handlers_; }
-        Ticket& operator=(const Ticket&) = delete;
-        ~Ticket() {
-            if (loop_) {
-                --loop_->handlers_;
-            }
-        }
-        AsioLoop& loop() const noexcept { return *loop_; }
-
-    private:
-        RefPtr<AsioLoop> loop_;
-    };
-
-    template <class Function>
-    void run(Ticket ticket, Function function) {
-        if (!strand_) {
-            function();
-            notifyEmptied();
-            return;
-        }
-        asio::dispatch(*strand_,
-                       [ticket = std::move(ticket), function = std::move(function)]() mutable {
-                           AsioLoop& loop = ticket.loop();
-                           loop.runner_ = std::this_thread::get_id();
-                           function();
-                           loop.notifyEmptied();
-                           loop.runner_ = std::thread::id();
-                       });
-    }
-
-    void wake() override {
-        asio::post(context_, inMemory(wakeMemory_, handler([this] { drain(); })));
-    }
-
-    std::chrono::steady_clock::time_point now() const noexcept override {
-        return std::chrono::steady_clock::now();
-    }
-
-    void timersArmed() override {
-        if (!std::exchange(ticking_, true)) {
-            lastTick_ = now();
-            waitForTick();
-        }
-    }
-
-    void waitForTick() {
-        tickTimer_->expires_at(lastTick_ + tick);
-        tickTimer_->async_wait(handler([this] { onTick(); }));
-    }
-
-    void onTick() {
-        // A loop that was kept busy makes up for the ticks it missed.
-        while (tickTimer_ && ticking_ && lastTick_ + tick <= now()) {
-            lastTick_ += tick;
-            ticking_ = tickTimers();
-        }
-        if (tickTimer_ && ticking_) {
-            waitForTick();
-        }
-    }
-
-    std::unique_ptr<asio::io_context> own_;
-    asio::io_context& context_;
-    std::optional<asio::executor_work_guard<AsioExecutor>> work_;
-    std::optional<asio::strand<AsioExecutor>> strand_;
-    std::optional<AsioTimer> tickTimer_;
-    std::chrono::steady_clock::time_point lastTick_;
-    bool ticking_ = false;
-    std::atomic<std::size_t> handlers_{0};
-    std::atomic<std::thread::id> runner_{};
-    std::thread thread_;
-    HandlerMemory<64> wakeMemory_;
-    std::array<char, 64 * 1024> readBuffer_;  // of whichever connection is being read
-};
-
-/// A connection over TCP.
-class AsioConnection final : public Connection {
-public:
-    AsioConnection(RefPtr<AsioLoop> loop, SessionId id, AsioSocket socket,
-                   asio::ip::tcp::endpoint remote)
-        : Connection(std::move(loop), id), socket_(std::move(socket)), remote_(std::move(remote)) {}
-
-    std::string remoteAddress() const override {
-        const std::string address = remote_.address().to_string();
-        const std::string port = std::to_string(remote_.port());
-        return remote_.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
-    }
-
-    static void start(Connection& connection) {
-        static_cast<AsioConnection&>(connection).waitReadable();
-    }
-
-private:
-    AsioLoop& asioLoop() const noexcept { return static_cast<AsioLoop&>(loop()); }
-
-    void waitReadable() {
-        socket_->async_wait(
-            AsioSocket::wait_read,
-            inMemory(readMemory_, asioLoop().handler([self = RefPtr<AsioConnection>(this)] {
-                self->readable();
-            })));
-    }
-
-    // One connection reads a few buffers at most before the others get their turn.
-    void readable() {
-        constexpr int maxReads = 4;
-        std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
-        for (int i = 0; i < maxReads && socket_; ++i) {
-            std::error_code error;
-            const std::size_t size = socket_->read_some(asio::buffer(buffer), error);
-            if (error == asio::error::would_block || error == asio::error::try_again) {
-                break;
-            }
-            if (error) {
-                receiveEnd(error == asio::error::eof ? std::error_code() : standardError(error));
-                return;
-            }
-            receive(buffer.data(), size);
-            if (size < buffer.size()) {
-                break;
-            }
-        }
-        if (socket_) {
-            waitReadable();
-        }
-    }
-
-    // What Asio wants of a buffer sequence, over the buffers as they stand.
-    class Buffers {
-    public:
-        using value_type = asio::const_buffer;
-        class const_iterator {
-        public:
-            using value_type = asio::const_buffer;
-            using difference_type = std::ptrdiff_t;
-            using pointer = const value_type*;
-            using reference = value_type;
-            using iterator_category = std::bidirectional_iterator_tag;
-
-            const_iterator() = default;
-            explicit const_iterator(const WriteBuffer* at) : at_(at) {}
-            value_type operator*() const { return {at_->data, at_->size}; }
-            const_iterator& operator++() {
-                ++at_;
-                return *this;
-            }
-            const_iterator operator++(int) { return const_iterator(at_++); }
-            const_iterator& operator--() {
-                --at_;
-                return *this;
-            }
-            const_iterator operator--(int) { return const_iterator(at_--); }
-            bool operator==(const const_iterator& other) const { return at_ == other.at_; }
-            bool operator!=(const const_iterator& other) const { return at_ != other.at_; }
-
-        private:
-            const WriteBuffer* at_ = nullptr;
-        };
-
-        Buffers(const WriteBuffer* buffers, std::size_t count)
-            : begin_(buffers), end_(buffers + count) {}
-        const_iterator begin() const { return begin_; }
-        const_iterator end() const { return end_; }
-
-    private:
-        const_iterator begin_;
-        const_iterator end_;
-    };
-
-    std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
-                          std::error_code& error) noexcept override {
-        const std::size_t written =
-            count == 1 ? socket_->write_some(asio::buffer(buffers->data, buffers->size), error)
-                       : socket_->write_some(Buffers(buffers, count), error);
-        if (error) {
-            error = standardError(error);
-        }
-        return written;
-    }
-
-    void waitWritable() override {
-        socket_->async_wait(AsioSocket::wait_write,
-                            asioLoop().handler([self = RefPtr<AsioConnection>(this)] {
-                                if (self->socket_) {
-                                    self->writable();
-                                }
-                            }));
-    }
-
-    void shutdownSend() noexcept override {
-        std::error_code ignored;
-        socket_->shutdown(AsioSocket::shutdown_send, ignored);
-    }
-
-    void closeSocket() noexcept override { socket_.reset(); }
-
-    std::optional<AsioSocket> socket_;
-    asio::ip::tcp::endpoint remote_;
-    HandlerMemory<128> readMemory_;
-};
-
-/// Accepts connections on the first loop and deals them out to the least busy one.
-class AsioListener final : public RefCounted<AsioListener> {
-public:
-    AsioListener(std::vector<RefPtr<AsioLoop>> loops, std::atomic<std::uint64_t>& nextId)
-        : loops_(std::move(loops)),
-          nextId_(nextId),
-          acceptor_(std::in_place, loops_.front()->context()),
-          retryTimer_(std::in_place, loops_.front()->context()) {}
-
-    void open(const asio::ip::tcp::endpoint& endpoint) {
-        acceptor_->open(endpoint.protocol());
-        acceptor_->set_option(AsioAcceptor::reuse_address(true));
-        if (endpoint.protocol() == asio::ip::tcp::v6() && endpoint.address().is_unspecified()) {
-            acceptor_->set_option(asio::ip::v6_only(false));
-        }
-        acceptor_->bind(endpoint);
-        acceptor_->listen();
-        acceptor_->non_blocking(true);
-    }
-
-    std::uint16_t port() const { return acceptor_->local_endpoint().port(); }
-
-    // The first loop's thread.
-
-    void waitForClients() {
-        acceptor_->async_wait(
-            AsioAcceptor::wait_read,
-            loops_.front()->handler([self = RefPtr<AsioListener>(this)] { self->acceptAll(); }));
-    }
-
-    void close() noexcept {
-        acceptor_.reset();
-        retryTimer_.reset();
-    }
-
-private:
-    void acceptAll() {
-        constexpr int maxAccepts = 64;
-        for (int i = 0; i < maxAccepts && acceptor_; ++i) {
-            AsioLoop& loop = leastBusy();
-            AsioSocket socket(loop.context());
-            asio::ip::tcp::endpoint remote;
-            std::error_code error;
-            acceptor_->accept(socket, remote, error);
-            if (error == asio::error::would_block || error == asio::error::try_again) {
-                break;
-            }
-            if (error == asio::error::no_descriptors || error == asio::error::no_memory ||
-                error == asio::error::no_buffer_space ||
-                standardError(error) == std::errc::too_many_files_open_in_system) {
-                exhausted(error);
-                return;
-            }
-            if (error) {
-                continue;  // that client has gone before we came
-            }
-            exhausted_ = false;
-            socket.non_blocking(true, error);
-            if (!error) {
-                socket.set_option(asio::ip::tcp::no_delay(true), error);
-            }
-            if (!error) {
-                loop.adopt(makeRef<AsioConnection>(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
-                                                   std::move(socket), remote),
-                           &AsioConnection::start);
-            }
-        }
-        if (acceptor_) {
-            waitForClients();
-        }
-    }
-
-    // The socket stays readable while there is nothing to accept it with, so to wait for it would
-    // spin: try again in a while.
-    void exhausted(std::error_code error) {
-        if (!std::exchange(exhausted_, true)) {
-            loops_.front()->report(standardError(error),
-                                   "cannot accept connections; trying again until it works");
-        }
-        retryTimer_->expires_after(std::chrono::milliseconds(100));
-        retryTimer_->async_wait(
-            loops_.front()->handler([self = RefPtr<AsioListener>(this)] { self->acceptAll(); }));
-    }
-
-    AsioLoop& leastBusy() const {
-        return **std::min_element(loops_.begin(), loops_.end(), [](const auto& a, const auto& b) {
-            return a->load() < b->load();
-        });
-    }
-
-    const std::vector<RefPtr<AsioLoop>> loops_;
-    std::atomic<std::uint64_t>& nextId_;
-    std::optional<AsioAcceptor> acceptor_;
-    std::optional<AsioTimer> retryTimer_;
-    bool exhausted_ = false;
-};
-
-}  // namespace detail
 
 /// WebSocket over TCP on Asio. Meets the requirements in transport.hpp.
 class AsioTransport {
@@ -444,7 +29,7 @@ public:
 
     /// Runs on the host's io_context, however many threads run that one. It must live until this
     /// object is destroyed.
-    AsioTransport(const Options& options, asio::io_context& context)
+    AsioTransport(const Options& options, detail::net::io_context& context)
         : options_(options), endpoint_(parseEndpoint(options)), hostContext_(&context) {}
 
     AsioTransport(const AsioTransport&) = delete;
@@ -559,9 +144,9 @@ private:
         loops_.swap(shared);
     }
 
-    static asio::ip::tcp::endpoint parseEndpoint(const Options& options) {
-        std::error_code error;
-        const auto address = asio::ip::make_address(options.address, error);
+    static detail::Tcp::endpoint parseEndpoint(const Options& options) {
+        detail::NetError error;
+        const auto address = detail::net::ip::make_address(options.address, error);
         if (error) {
             throw std::invalid_argument("pushhub: option address is \"" + options.address +
                                         "\", expected an IPv4 or IPv6 address");
@@ -663,8 +248,8 @@ private:
     static constexpr std::chrono::milliseconds hostPatience{200};
 
     const Options options_;
-    const asio::ip::tcp::endpoint endpoint_;
-    asio::io_context* const hostContext_ = nullptr;
+    const detail::Tcp::endpoint endpoint_;
+    detail::net::io_context* const hostContext_ = nullptr;
     bool helpHost_ = false;  // nobody runs hostContext_
     std::mutex mutex_;       // start and stop, one at a time
     std::vector<TransportHandler*> handlers_;

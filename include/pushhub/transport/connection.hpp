@@ -162,7 +162,9 @@ public:
 
 protected:
     /// Non-blocking write of `count` buffers: the number of bytes taken. `error` is
-    /// std::errc::operation_would_block if the socket takes nothing now.
+    /// std::errc::operation_would_block if the socket takes nothing now. With it may come bytes
+    /// that were taken and have not left, such as a TLS record: then there is another call when the
+    /// socket takes bytes again, with or without further buffers.
     virtual std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
                                   std::error_code& error) noexcept = 0;
     /// Arranges one call of `writable`.
@@ -222,7 +224,7 @@ private:
 
     void enqueueBroadcast(FrameRun run);
     void writeBroadcasts();
-    void queueRest(FrameRun rest, std::uint32_t written);
+    std::uint32_t queueRest(FrameRun rest, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
     void waitForSocket() {
@@ -245,6 +247,7 @@ private:
     SendQueue queue_;
     std::uint64_t seen_ = 0;  // position in the channel's broadcasts
     std::uint64_t deliveredMessages_ = 0;
+    Written held_;                              // taken by the socket's layer, and not gone
     std::unique_ptr<protocol::Engine> engine_;  // while a message is incomplete
     std::unique_ptr<HandshakeState> handshake_;
     std::unique_ptr<ClosingState> closing_;
@@ -609,22 +612,36 @@ inline void Connection::writeBroadcasts() {
             abort(error);
             return;
         }
+        Written left{written, 0};
         std::size_t i = 0;
         for (; i < count && written >= buffers[i].size; ++i) {
             written -= buffers[i].size;
-            deliveredMessages_ += log[positions[i]].run.messages;
+            left.messages += log[positions[i]].run.messages;
+        }
+        const bool blocked = error || i < count;
+        if (blocked) {
+            waitForSocket();
         }
         if (i < count) {
             seen_ = positions[i] + 1;
-            waitForSocket();
-            queueRest(log[positions[i]].run, static_cast<std::uint32_t>(written));
-            return;  // to where those behind it are queued
+            left.messages += queueRest(log[positions[i]].run, static_cast<std::uint32_t>(written));
+        }
+        if (error) {
+            held_ = left;
+            budget_.add(left.bytes, left.messages);
+        } else {
+            deliveredMessages_ += left.messages;
+        }
+        if (blocked) {
+            return;  // to where those behind are queued
         }
     }
 }
 
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
-inline void Connection::queueRest(FrameRun rest, std::uint32_t written) {
+// Returns how many had left whole.
+inline std::uint32_t Connection::queueRest(FrameRun rest, std::uint32_t written) {
+    std::uint32_t whole = 0;
     while (written > 0) {
         const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
         if (size > written) {
@@ -635,7 +652,7 @@ inline void Connection::queueRest(FrameRun rest, std::uint32_t written) {
             queue_.pushRest(loop_->queuePool(), std::move(started), written);
             written = 0;
         } else {
-            ++deliveredMessages_;
+            ++whole;
             written -= size;
         }
         rest.begin += size;
@@ -644,6 +661,7 @@ inline void Connection::queueRest(FrameRun rest, std::uint32_t written) {
     if (rest.messages > 0) {
         enqueueBroadcast(std::move(rest));
     }
+    return whole;
 }
 
 inline void Connection::enqueueBroadcast(FrameRun run) {
@@ -689,7 +707,7 @@ inline void Connection::sendRaw(std::string_view bytes) {
 }
 
 inline void Connection::flush() {
-    while (!queue_.empty() && !blocked_ && phase_ != Phase::ended) {
+    while ((!queue_.empty() || held_.bytes > 0) && !blocked_ && phase_ != Phase::ended) {
         std::array<WriteBuffer, maxGather> buffers;
         const std::size_t count = queue_.gather(buffers.data(), buffers.size());
         std::size_t wanted = 0;
@@ -702,14 +720,19 @@ inline void Connection::flush() {
             abort(error);
             return;
         }
-        const Written written = queue_.consume(loop_->queuePool(), bytes);
-        budget_.release(written.bytes, written.messages);
-        deliveredMessages_ += written.messages;
-        if (bytes < wanted) {
+        const Written taken = queue_.consume(loop_->queuePool(), bytes);
+        held_.bytes += taken.bytes;
+        held_.messages += taken.messages;
+        if (!error) {
+            budget_.release(held_.bytes, held_.messages);
+            deliveredMessages_ += held_.messages;
+            held_ = {};
+        }
+        if (error || bytes < wanted) {
             waitForSocket();
         }
     }
-    if (!queue_.empty()) {
+    if (!queue_.empty() || held_.bytes > 0) {
         return;
     }
     if (endAfterFlush_) {

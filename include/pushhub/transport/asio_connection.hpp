@@ -1,0 +1,138 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include <pushhub/transport/asio_loop.hpp>
+
+namespace pushhub::detail {
+
+/// A connection over TCP.
+class AsioConnection : public Connection {
+public:
+    AsioConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, Tcp::endpoint remote)
+        : Connection(std::move(loop), id), socket_(std::move(socket)), remote_(std::move(remote)) {}
+
+    std::string remoteAddress() const override {
+        const std::string address = remote_.address().to_string();
+        const std::string port = std::to_string(remote_.port());
+        return remote_.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
+    }
+
+    static void start(Connection& connection) {
+        static_cast<AsioConnection&>(connection).waitReadable();
+    }
+
+private:
+    AsioLoop& asioLoop() const noexcept { return static_cast<AsioLoop&>(loop()); }
+
+    void waitReadable() {
+        socket_->async_wait(Socket::wait_read, AsioHandler::of<&AsioConnection::readable>(
+                                                   asioLoop(), *this, &readMemory_));
+    }
+
+    // One connection reads a few buffers at most before the others get their turn.
+    void readable() {
+        constexpr int maxReads = 4;
+        std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
+        for (int i = 0; i < maxReads && socket_; ++i) {
+            NetError error;
+            const std::size_t size = socket_->read_some(net::buffer(buffer), error);
+            if (wouldBlock(error)) {
+                break;
+            }
+            if (error) {
+                receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
+                return;
+            }
+            receive(buffer.data(), size);
+            if (size < buffer.size()) {
+                break;
+            }
+        }
+        if (socket_) {
+            waitReadable();
+        }
+    }
+
+    // What Asio wants of a buffer sequence, over the buffers as they stand.
+    class Buffers {
+    public:
+        using value_type = net::const_buffer;
+        class const_iterator {
+        public:
+            using value_type = net::const_buffer;
+            using difference_type = std::ptrdiff_t;
+            using pointer = const value_type*;
+            using reference = value_type;
+            using iterator_category = std::bidirectional_iterator_tag;
+
+            const_iterator() = default;
+            explicit const_iterator(const WriteBuffer* at) : at_(at) {}
+            value_type operator*() const { return {at_->data, at_->size}; }
+            const_iterator& operator++() {
+                ++at_;
+                return *this;
+            }
+            const_iterator operator++(int) { return const_iterator(at_++); }
+            const_iterator& operator--() {
+                --at_;
+                return *this;
+            }
+            const_iterator operator--(int) { return const_iterator(at_--); }
+            bool operator==(const const_iterator& other) const { return at_ == other.at_; }
+            bool operator!=(const const_iterator& other) const { return at_ != other.at_; }
+
+        private:
+            const WriteBuffer* at_ = nullptr;
+        };
+
+        Buffers(const WriteBuffer* buffers, std::size_t count)
+            : begin_(buffers), end_(buffers + count) {}
+        const_iterator begin() const { return begin_; }
+        const_iterator end() const { return end_; }
+
+    private:
+        const_iterator begin_;
+        const_iterator end_;
+    };
+
+    std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
+                          std::error_code& error) noexcept override {
+        NetError failed;
+        const std::size_t written =
+            count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
+                       : socket_->write_some(Buffers(buffers, count), failed);
+        error = failed ? standardError(failed) : std::error_code();
+        return written;
+    }
+
+    void waitWritable() override {
+        socket_->async_wait(Socket::wait_write,
+                            AsioHandler::of<&AsioConnection::socketWritable>(asioLoop(), *this));
+    }
+
+    void socketWritable() {
+        if (socket_) {
+            writable();
+        }
+    }
+
+    void shutdownSend() noexcept override {
+        NetError ignored;
+        socket_->shutdown(Socket::shutdown_send, ignored);
+    }
+
+    void closeSocket() noexcept override { socket_.reset(); }
+
+    std::optional<Socket> socket_;
+    Tcp::endpoint remote_;
+    HandlerMemory readMemory_;
+};
+
+}  // namespace pushhub::detail

@@ -1,0 +1,217 @@
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include <pushhub/detail/handler_memory.hpp>
+#include <pushhub/transport/asio_net.hpp>
+#include <pushhub/transport/event_loop.hpp>
+
+namespace pushhub::detail {
+
+class AsioLoop;
+
+/// Completion handler of every asynchronous operation here: calls a member function of an object,
+/// which it keeps, in turn with everything else of a loop. One type, so that a host compiles Asio's
+/// operations once.
+class AsioHandler {
+public:
+    using allocator_type = HandlerAllocator<char>;
+
+    /// `(object.*Function)()`, on `loop`. The operation lives in `memory`, if there is one.
+    template <auto Function, class Object>
+    static AsioHandler of(AsioLoop& loop, Object& object, HandlerMemory* memory = nullptr) {
+        static constexpr Target target{
+            [](void* self) { (static_cast<Object*>(self)->*Function)(); },
+            [](void* self) { static_cast<Object*>(self)->release(); }};
+        object.retain();
+        return AsioHandler(loop, &object, target, memory);
+    }
+
+    AsioHandler(AsioHandler&& other) noexcept
+        : loop_(std::move(other.loop_)),
+          object_(std::exchange(other.object_, nullptr)),
+          target_(other.target_),
+          memory_(other.memory_) {}
+    AsioHandler& operator=(AsioHandler&&) = delete;
+    ~AsioHandler();
+
+    allocator_type get_allocator() const noexcept { return allocator_type(memory_); }
+
+    // What failed shows when the socket is used.
+    void operator()(const NetError& = {});
+
+    AsioLoop& loop() const noexcept { return *loop_; }
+    void call() { target_->call(object_); }
+
+private:
+    struct Target {
+        void (*call)(void* object);
+        void (*release)(void* object);
+    };
+
+    AsioHandler(AsioLoop& loop, void* object, const Target& target, HandlerMemory* memory);
+
+    RefPtr<AsioLoop> loop_;
+    void* object_;
+    const Target* target_;
+    HandlerMemory* memory_;
+};
+
+/// An event loop on Asio: a thread with its own io_context, or a strand on the host's.
+class AsioLoop final : public EventLoop {
+public:
+    /// Its own io_context, which `startThread` runs.
+    explicit AsioLoop(const Options& listenerOptions)
+        : EventLoop(listenerOptions),
+          own_(std::make_unique<net::io_context>(1)),
+          context_(*own_),
+          work_(context_.get_executor()),
+          tickTimer_(std::in_place, context_) {
+        begunTicks_ = 1;
+    }
+
+    /// A strand on the host's io_context, which the host runs.
+    AsioLoop(const Options& listenerOptions, net::io_context& context)
+        : EventLoop(listenerOptions),
+          context_(context),
+          strand_(context.get_executor()),
+          tickTimer_(std::in_place, context_) {
+        begunTicks_ = 1;
+    }
+
+    net::io_context& context() noexcept { return context_; }
+    std::array<char, 64 * 1024>& readBuffer() noexcept { return readBuffer_; }
+
+    bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
+
+    void startThread() {
+        thread_ = std::thread([self = RefPtr<AsioLoop>(this)] {
+            self->runner_ = std::this_thread::get_id();
+            self->context_.run();
+            self->runner_ = std::thread::id();
+        });
+    }
+
+    /// Takes a new connection on. Any thread.
+    void adopt(RefPtr<Connection> connection, void (*start)(Connection&)) {
+        countConnection();
+        auto begin = [this, connection = std::move(connection), start] {
+            add(*connection);
+            start(*connection);
+        };
+        if (onLoop()) {
+            begin();
+        } else {
+            call(std::move(begin));
+        }
+    }
+
+    /// Last work of the loop: afterwards it is empty and takes no more.
+    void finish() {
+        shutdown();
+        tickTimer_.reset();
+        work_.reset();
+    }
+
+    /// True if no handler of this loop is left in the host's io_context.
+    bool quiet() const noexcept { return handlers_ == 0; }
+
+    /// Waits for the thread, and lets go of what belongs to the io_context. After `finish`, and
+    /// once it is `quiet`.
+    void join() {
+        if (thread_.joinable()) {
+            thread_.join();
+        }
+        strand_.reset();
+        own_.reset();
+    }
+
+private:
+    friend class AsioHandler;
+
+    void run(AsioHandler handler) {
+        if (!strand_) {
+            handler.call();
+            notifyEmptied();
+            return;
+        }
+        strand_->execute([handler = std::move(handler)]() mutable {
+            AsioLoop& loop = handler.loop();
+            loop.runner_ = std::this_thread::get_id();
+            handler.call();
+            loop.notifyEmptied();
+            loop.runner_ = std::thread::id();
+        });
+    }
+
+    void wake() override {
+        net::post(context_, AsioHandler::of<&AsioLoop::drain>(*this, *this, &wakeMemory_));
+    }
+
+    std::chrono::steady_clock::time_point now() const noexcept override {
+        return std::chrono::steady_clock::now();
+    }
+
+    void timersArmed() override {
+        if (!std::exchange(ticking_, true)) {
+            lastTick_ = now();
+            waitForTick();
+        }
+    }
+
+    void waitForTick() {
+        tickTimer_->expires_at(lastTick_ + tick);
+        tickTimer_->async_wait(AsioHandler::of<&AsioLoop::onTick>(*this, *this, &tickMemory_));
+    }
+
+    void onTick() {
+        // A loop that was kept busy makes up for the ticks it missed.
+        while (tickTimer_ && ticking_ && lastTick_ + tick <= now()) {
+            lastTick_ += tick;
+            ticking_ = tickTimers();
+        }
+        if (tickTimer_ && ticking_) {
+            waitForTick();
+        }
+    }
+
+    std::unique_ptr<net::io_context> own_;
+    net::io_context& context_;
+    std::optional<net::executor_work_guard<Executor>> work_;
+    std::optional<net::strand<Executor>> strand_;
+    std::optional<Timer> tickTimer_;
+    std::chrono::steady_clock::time_point lastTick_;
+    bool ticking_ = false;
+    std::atomic<std::size_t> handlers_{0};  // one can wait until Asio has none of this loop left
+    std::atomic<std::thread::id> runner_{};
+    std::thread thread_;
+    HandlerMemory wakeMemory_;
+    HandlerMemory tickMemory_;
+    std::array<char, 64 * 1024> readBuffer_;  // of whichever connection is being read
+};
+
+inline AsioHandler::AsioHandler(AsioLoop& loop, void* object, const Target& target,
+                                HandlerMemory* memory)
+    : loop_(&loop), object_(object), target_(&target), memory_(memory) {
+    ++loop.handlers_;
+}
+
+inline AsioHandler::~AsioHandler() {
+    if (loop_) {
+        target_->release(object_);
+        --loop_->handlers_;
+    }
+}
+
+inline void AsioHandler::operator()(const NetError&) {
+    loop_->run(std::move(*this));
+}
+
+}  // namespace pushhub::detail

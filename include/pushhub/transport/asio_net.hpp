@@ -1,0 +1,104 @@
+#pragma once
+
+#include <chrono>
+#include <system_error>
+
+#include <pushhub/config.hpp>
+
+// The parts of Asio that are used, and no more: they are most of what this library costs to
+// compile. In `asio::ip::tcp` would come the resolver and the iostreams.
+#ifdef PUSHHUB_BOOST_ASIO
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/basic_stream_socket.hpp>
+#include <boost/asio/basic_waitable_timer.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/basic_endpoint.hpp>
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#else
+#include <asio/basic_socket_acceptor.hpp>
+#include <asio/basic_stream_socket.hpp>
+#include <asio/basic_waitable_timer.hpp>
+#include <asio/executor_work_guard.hpp>
+#include <asio/io_context.hpp>
+#include <asio/ip/basic_endpoint.hpp>
+#include <asio/ip/v6_only.hpp>
+#include <asio/post.hpp>
+#include <asio/strand.hpp>
+#endif
+
+namespace pushhub::detail {
+
+#ifdef PUSHHUB_BOOST_ASIO
+namespace net = boost::asio;
+using NetError = boost::system::error_code;
+#else
+namespace net = asio;
+using NetError = std::error_code;
+#endif
+
+/// TCP, as Asio wants a protocol described.
+class Tcp {
+public:
+    using endpoint = net::ip::basic_endpoint<Tcp>;
+    using socket = net::basic_stream_socket<Tcp>;
+
+    static Tcp v4() noexcept { return Tcp(AF_INET); }
+    static Tcp v6() noexcept { return Tcp(AF_INET6); }
+
+    int family() const noexcept { return family_; }
+    int type() const noexcept { return SOCK_STREAM; }
+    int protocol() const noexcept { return IPPROTO_TCP; }
+
+    friend bool operator==(const Tcp& a, const Tcp& b) noexcept { return a.family_ == b.family_; }
+    friend bool operator!=(const Tcp& a, const Tcp& b) noexcept { return a.family_ != b.family_; }
+
+private:
+    explicit Tcp(int family) noexcept : family_(family) {}
+    int family_;
+};
+
+/// Small messages leave at once: the socket option TCP_NODELAY.
+class NoDelay {
+public:
+    template <class Protocol>
+    int level(const Protocol&) const noexcept {
+        return IPPROTO_TCP;
+    }
+    template <class Protocol>
+    int name(const Protocol&) const noexcept {
+        return TCP_NODELAY;
+    }
+    template <class Protocol>
+    const int* data(const Protocol&) const noexcept {
+        return &value_;
+    }
+    template <class Protocol>
+    std::size_t size(const Protocol&) const noexcept {
+        return sizeof(value_);
+    }
+
+private:
+    int value_ = 1;
+};
+
+using Executor = net::io_context::executor_type;
+using Socket = net::basic_stream_socket<Tcp, Executor>;
+using Acceptor = net::basic_socket_acceptor<Tcp, Executor>;
+using Timer = net::basic_waitable_timer<std::chrono::steady_clock,
+                                        net::wait_traits<std::chrono::steady_clock>, Executor>;
+
+/// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
+inline std::error_code standardError(const NetError& error) noexcept {
+    return error.category() == net::error::get_system_category()
+               ? std::error_code(error.value(), std::system_category())
+               : std::error_code(error);
+}
+
+inline bool wouldBlock(const NetError& error) noexcept {
+    return error == net::error::would_block || error == net::error::try_again;
+}
+
+}  // namespace pushhub::detail
