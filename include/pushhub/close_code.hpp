@@ -58,8 +58,11 @@ struct CloseInfo {
 
     /// Messages that were handed to the operating system whole, over the session's life.
     std::uint64_t deliveredMessages = 0;
-    /// Messages that were accepted for this session and not delivered. Messages accepted =
-    /// `deliveredMessages` + `undeliveredMessages`, exactly.
+    /// Messages that were dropped while the session was open, for newer ones or because its queue
+    /// was full; a push that was refused to its sender is not among them.
+    std::uint64_t droppedMessages = 0;
+    /// Messages that were accepted for this session and neither delivered nor dropped before it
+    /// ended. Accepted = `deliveredMessages` + `droppedMessages` + `undeliveredMessages`, exactly.
     std::uint64_t undeliveredMessages = 0;
     std::uint64_t undeliveredBytes = 0;  ///< What was still queued then, frame headers included.
 };

@@ -11,11 +11,16 @@ enum class Errc {
     messageTooBig,
     queueBytesFull,
     queueMessagesFull,
+    hubQueueFull,
+    conflated,
     sessionClosed,
     notRunning,
     hookFailed,
     handshakeAnswered,
     closeTimeout,
+    stalled,
+    pongTimeout,
+    inboundTooFast,
     protocolViolation,
     invalidPayload,
     inboundTooBig,
@@ -40,6 +45,10 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "session's queue is full (bytes)";
                 case Errc::queueMessagesFull:
                     return "session's queue is full (messages)";
+                case Errc::hubQueueFull:
+                    return "queues of the hub are full, all sessions together";
+                case Errc::conflated:
+                    return "a newer message with the same key took its place";
                 case Errc::sessionClosed:
                     return "session is closing or closed";
                 case Errc::notRunning:
@@ -50,6 +59,12 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "handshake was already answered, or its client left";
                 case Errc::closeTimeout:
                     return "client did not answer the close frame in time";
+                case Errc::stalled:
+                    return "client took nothing for too long while messages waited";
+                case Errc::pongTimeout:
+                    return "client did not answer a ping in time";
+                case Errc::inboundTooFast:
+                    return "client sent more per second than it may";
                 case Errc::protocolViolation:
                     return "client violated the WebSocket protocol";
                 case Errc::invalidPayload:

@@ -29,15 +29,17 @@ public:
     /// Largest payload that one frame takes here.
     static constexpr std::size_t maxPayload = std::numeric_limits<std::uint32_t>::max() - 16;
 
-    /// Room for `capacity` bytes, none of them in use. Throws std::bad_alloc.
-    static detail::RefPtr<Frame> allocate(std::size_t capacity) {
-        void* memory = ::operator new(sizeof(Frame) + capacity);
-        return detail::RefPtr<Frame>(new (memory) Frame(static_cast<std::uint32_t>(capacity)));
+    /// Room for `capacity` bytes, none of them in use, and a key that stays with them. Throws
+    /// std::bad_alloc.
+    static detail::RefPtr<Frame> allocate(std::size_t capacity, std::string_view key = {}) {
+        void* memory = ::operator new(sizeof(Frame) + capacity + key.size());
+        return detail::RefPtr<Frame>(new (memory) Frame(static_cast<std::uint32_t>(capacity), key));
     }
 
     /// A whole frame around `payload`, which is not checked: at most `maxPayload` bytes.
-    static detail::RefPtr<Frame> make(protocol::Opcode opcode, std::string_view payload) {
-        auto frame = allocate(protocol::frameHeaderSize(payload.size()) + payload.size());
+    static detail::RefPtr<Frame> make(protocol::Opcode opcode, std::string_view payload,
+                                      std::string_view key = {}) {
+        auto frame = allocate(protocol::frameHeaderSize(payload.size()) + payload.size(), key);
         frame->append(opcode, payload);
         return frame;
     }
@@ -52,6 +54,9 @@ public:
     const char* data() const noexcept { return reinterpret_cast<const char*>(this + 1); }
     std::uint32_t size() const noexcept { return size_; }
     std::uint32_t room() const noexcept { return capacity_ - size_; }
+
+    /// See `PushOptions::key`.
+    std::string_view key() const noexcept { return {data() + capacity_, keySize_}; }
 
     void append(std::string_view bytes) noexcept {
         if (!bytes.empty()) {
@@ -74,14 +79,20 @@ public:
     }
 
 private:
-    explicit Frame(std::uint32_t capacity) noexcept : capacity_(capacity) {}
+    Frame(std::uint32_t capacity, std::string_view key) noexcept
+        : capacity_(capacity), keySize_(static_cast<std::uint32_t>(key.size())) {
+        if (!key.empty()) {
+            std::memcpy(begin() + capacity, key.data(), key.size());
+        }
+    }
     ~Frame() = default;
     friend class detail::RefCounted<Frame>;
 
     char* begin() noexcept { return reinterpret_cast<char*>(this + 1); }
 
     std::uint32_t size_ = 0;
-    std::uint32_t capacity_;
+    const std::uint32_t capacity_;
+    const std::uint32_t keySize_;
 };
 
 using FramePtr = detail::RefPtr<Frame>;

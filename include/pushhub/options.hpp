@@ -17,8 +17,18 @@ struct QueueLimits {
 
 /// What happens to a push that a session's full queue cannot take.
 enum class OverflowPolicy : std::uint8_t {
-    close,      ///< The session is closed with 1013: a client too slow must come back and catch up.
-    dropNewest  ///< That message is refused, and counted; the session goes on.
+    close,  ///< The session is closed with 1013: a client too slow must come back and catch up.
+    dropNewest,  ///< That message is refused, and counted; the session goes on.
+    dropOldest,  ///< The message that has waited longest is dropped for it.
+    /// A push with a key takes the place of one with the same key that waits, full or not; for
+    /// others `dropOldest`. Of a price only the latest matters. See `PushOptions::key`.
+    conflate
+};
+
+/// What happens to a client that sends more than it may.
+enum class RatePolicy : std::uint8_t {
+    pause,  ///< It is not read from until it may send again, so that TCP slows it down.
+    close   ///< The session is closed with 1008.
 };
 
 /// What happens to the session of a user who has as many as they may.
@@ -29,11 +39,12 @@ enum class UserLimitPolicy : std::uint8_t {
 
 namespace detail {
 
-inline void checkOptionTime(const char* option, std::chrono::milliseconds value) {
-    if (value < std::chrono::milliseconds(1) || value > std::chrono::hours(24)) {
+inline void checkOptionTime(const char* option, std::chrono::milliseconds value,
+                            std::chrono::milliseconds least = std::chrono::milliseconds(1)) {
+    if (value < least || value > std::chrono::hours(24)) {
         throw std::invalid_argument("pushhub: option " + std::string(option) + " is " +
-                                    std::to_string(value.count()) +
-                                    " ms, expected from 1 ms to 24 h");
+                                    std::to_string(value.count()) + " ms, expected from " +
+                                    std::to_string(least.count()) + " ms to 24 h");
     }
 }
 
@@ -67,6 +78,26 @@ struct Options {
 
     /// What a session with a full queue gets.
     OverflowPolicy whenQueueFull = OverflowPolicy::close;
+
+    /// Time for which a session whose queue waits may take nothing; then it is closed with 1013. 0:
+    /// for ever.
+    std::chrono::milliseconds stallTimeout = std::chrono::seconds(30);
+
+    /// Most that may wait for all sessions of this hub together, in bytes, shared messages counted
+    /// for each. Beyond it the session with the largest queue is closed with 1013, and meanwhile
+    /// pushes to single sessions are refused.
+    std::uint64_t maxTotalQueueBytes = std::uint64_t{1} << 30;
+
+    /// A client from which nothing came for this long, less up to a quarter at random, is sent a
+    /// ping; if nothing comes within the time-out either, its connection is cut. 0: never.
+    std::chrono::milliseconds pingInterval = std::chrono::seconds(30);
+    std::chrono::milliseconds pongTimeout = std::chrono::seconds(10);
+
+    /// Most messages, pings and pongs, and most bytes, that a client may send per second, with a
+    /// second's worth at once; 0 for any number. And what happens beyond.
+    std::uint32_t maxInboundMessagesPerSecond = 0;
+    std::uint64_t maxInboundBytesPerSecond = 0;
+    RatePolicy whenInboundTooFast = RatePolicy::pause;
 
     /// Most sessions of this hub at a time; a handshake beyond it gets 503.
     std::size_t maxSessions = 1'000'000;
@@ -103,6 +134,10 @@ struct Options {
     /// Time a client has to answer a close frame before its connection is cut.
     std::chrono::milliseconds closeTimeout = std::chrono::seconds(5);
 
+    /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not come
+    /// back in the same second. Should be less than the deadline of `stop`.
+    std::chrono::milliseconds stopSpread = std::chrono::milliseconds(0);
+
     /// Keep the handshake request for `Session::header`, `query` and `cookie` after onOpen has
     /// returned. It costs its own size per session.
     bool keepRequest = true;
@@ -119,10 +154,12 @@ struct Options {
         check(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
         check(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
               maxMessageSize, "from 1 byte to 1 GiB");
-        check(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 39, "maxQueueBytes",
-              maxQueueBytes, "from 1024 bytes to 512 GiB");
-        check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 22, "maxQueueMessages",
-              maxQueueMessages, "from 1 to 4194304");
+        check(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 38, "maxQueueBytes",
+              maxQueueBytes, "from 1024 bytes to 256 GiB");
+        check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21, "maxQueueMessages",
+              maxQueueMessages, "from 1 to 2097152");
+        check(maxTotalQueueBytes >= maxQueueBytes, "maxTotalQueueBytes", maxTotalQueueBytes,
+              "at least maxQueueBytes");
         check(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
         check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
               maxHandshakeBytes, "from 256 to 65535 bytes");
@@ -130,6 +167,11 @@ struct Options {
         check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes,
               "at least 1");
         detail::checkOptionTime("closeTimeout", closeTimeout);
+        constexpr std::chrono::milliseconds never(0);
+        detail::checkOptionTime("stallTimeout", stallTimeout, never);
+        detail::checkOptionTime("pingInterval", pingInterval, never);
+        detail::checkOptionTime("pongTimeout", pongTimeout);
+        detail::checkOptionTime("stopSpread", stopSpread, never);
         detail::checkOptionTime("decisionTimeout", decisionTimeout);
     }
 

@@ -29,6 +29,7 @@
 #include <pushhub/http/origin.hpp>
 #include <pushhub/options.hpp>
 #include <pushhub/path_template.hpp>
+#include <pushhub/push_options.hpp>
 #include <pushhub/registry.hpp>
 #include <pushhub/send_result.hpp>
 #include <pushhub/session.hpp>
@@ -41,8 +42,10 @@ namespace pushhub {
 struct HubStats {
     std::size_t sessions = 0;
     std::size_t users = 0;
-    std::uint64_t droppedMessages = 0;  ///< Broadcasts that a session's full queue refused.
+    std::uint64_t droppedMessages = 0;  ///< What onDropped is told.
     std::uint64_t droppedBytes = 0;
+    std::uint64_t conflatedMessages = 0;  ///< Replaced by a newer one with the same key.
+    std::uint64_t queuedBytes = 0;        ///< In the queues of all sessions, a moment ago.
 };
 
 /// A WebSocket endpoint for pushing to users.
@@ -65,7 +68,7 @@ class PushHub final : private TransportHandler, private Handshake::Decider {
                   "see transport.hpp");
     static_assert(missing != detail::Missing::sendAll,
                   "pushhub: a Transport needs sendAll(TransportHandler&, const FramePtr&, const "
-                  "RefPtr<ExceptList>&), see transport.hpp");
+                  "RefPtr<ExceptList>&, OverflowPolicy), see transport.hpp");
     static_assert(missing != detail::Missing::port,
                   "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
     static_assert(missing != detail::Missing::onLoop,
@@ -78,6 +81,8 @@ public:
     using HandshakeHook = std::function<void(const HandshakePtr&)>;
     using FirstMessageHook = std::function<void(const HandshakePtr&, std::string_view)>;
     using MessageHook = std::function<void(const SessionPtr&, const Message&)>;
+    using DroppedHook = std::function<void(const SessionPtr&, const Dropped&)>;
+    using DrainHook = std::function<void(const SessionPtr&)>;
     using CloseHook = std::function<void(const SessionPtr&, const CloseInfo&)>;
     using ErrorHook = std::function<void(const SessionPtr&, std::error_code, std::string_view)>;
     using HttpHook = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
@@ -155,6 +160,15 @@ public:
         }
     }
 
+    /// A session's queue was full and messages were dropped for it that `sendAll` had addressed to
+    /// it, or that made room for newer ones; those that were refused to their sender, or that a
+    /// newer one with the same key replaced, are not told here. On the session's loop, possibly
+    /// once for each message.
+    void onDropped(DroppedHook hook) { set(droppedHook_, std::move(hook), "onDropped"); }
+
+    /// A session's queue was full, and is at most half full again. On the session's loop.
+    void onDrain(DrainHook hook) { set(drainHook_, std::move(hook), "onDrain"); }
+
     /// Something went wrong: a hook threw, a client broke the protocol or a limit, connections
     /// cannot be accepted. The session is null if it concerns none. On whichever loop it happened.
     void onError(ErrorHook hook) { set(errorHook_, std::move(hook), "onError"); }
@@ -230,49 +244,59 @@ public:
     // said. --------------------------------------------------------------------------------------
 
     /// To every session. O(number of loops): the sessions' loops do the rest.
-    SendResult sendAll(std::string_view text) { return sendAll(MessageType::text, text, nullptr); }
-    SendResult sendAllBinary(std::string_view bytes) {
-        return sendAll(MessageType::binary, bytes, nullptr);
+    SendResult sendAll(std::string_view text, const PushOptions& push = {}) {
+        return sendAll(MessageType::text, text, push, nullptr);
+    }
+    SendResult sendAllBinary(std::string_view bytes, const PushOptions& push = {}) {
+        return sendAll(MessageType::binary, bytes, push, nullptr);
     }
 
     /// To every session but one, or but those that a user has now.
-    SendResult sendAllExcept(const SessionPtr& session, std::string_view text) {
-        return sendAll(MessageType::text, text, except(session));
+    SendResult sendAllExcept(const SessionPtr& session, std::string_view text,
+                             const PushOptions& push = {}) {
+        return sendAll(MessageType::text, text, push, except(session));
     }
-    SendResult sendAllExcept(std::string_view userId, std::string_view text) {
-        return sendAll(MessageType::text, text, except(userId));
+    SendResult sendAllExcept(std::string_view userId, std::string_view text,
+                             const PushOptions& push = {}) {
+        return sendAll(MessageType::text, text, push, except(userId));
     }
-    SendResult sendAllExceptBinary(const SessionPtr& session, std::string_view bytes) {
-        return sendAll(MessageType::binary, bytes, except(session));
+    SendResult sendAllExceptBinary(const SessionPtr& session, std::string_view bytes,
+                                   const PushOptions& push = {}) {
+        return sendAll(MessageType::binary, bytes, push, except(session));
     }
-    SendResult sendAllExceptBinary(std::string_view userId, std::string_view bytes) {
-        return sendAll(MessageType::binary, bytes, except(userId));
+    SendResult sendAllExceptBinary(std::string_view userId, std::string_view bytes,
+                                   const PushOptions& push = {}) {
+        return sendAll(MessageType::binary, bytes, push, except(userId));
     }
 
     /// To all sessions of a user. O(sessions of the user).
-    SendResult sendOne(std::string_view userId, std::string_view text) {
-        return sendOne(MessageType::text, userId, text);
+    SendResult sendOne(std::string_view userId, std::string_view text,
+                       const PushOptions& push = {}) {
+        return sendOne(MessageType::text, userId, text, push);
     }
-    SendResult sendOneBinary(std::string_view userId, std::string_view bytes) {
-        return sendOne(MessageType::binary, userId, bytes);
+    SendResult sendOneBinary(std::string_view userId, std::string_view bytes,
+                             const PushOptions& push = {}) {
+        return sendOne(MessageType::binary, userId, bytes, push);
     }
 
     /// To all sessions of each of these users; one who is named twice gets one copy. Any range of
     /// what converts to std::string_view. O(n log n) in the number of users.
     template <class Users>
-    SendResult sendMore(const Users& userIds, std::string_view text) {
-        return sendMore(MessageType::text, {std::begin(userIds), std::end(userIds)}, text);
+    SendResult sendMore(const Users& userIds, std::string_view text, const PushOptions& push = {}) {
+        return sendMore(MessageType::text, {std::begin(userIds), std::end(userIds)}, text, push);
     }
-    SendResult sendMore(std::initializer_list<std::string_view> userIds, std::string_view text) {
-        return sendMore(MessageType::text, {userIds.begin(), userIds.end()}, text);
+    SendResult sendMore(std::initializer_list<std::string_view> userIds, std::string_view text,
+                        const PushOptions& push = {}) {
+        return sendMore(MessageType::text, {userIds.begin(), userIds.end()}, text, push);
     }
     template <class Users>
-    SendResult sendMoreBinary(const Users& userIds, std::string_view bytes) {
-        return sendMore(MessageType::binary, {std::begin(userIds), std::end(userIds)}, bytes);
+    SendResult sendMoreBinary(const Users& userIds, std::string_view bytes,
+                              const PushOptions& push = {}) {
+        return sendMore(MessageType::binary, {std::begin(userIds), std::end(userIds)}, bytes, push);
     }
     SendResult sendMoreBinary(std::initializer_list<std::string_view> userIds,
-                              std::string_view bytes) {
-        return sendMore(MessageType::binary, {userIds.begin(), userIds.end()}, bytes);
+                              std::string_view bytes, const PushOptions& push = {}) {
+        return sendMore(MessageType::binary, {userIds.begin(), userIds.end()}, bytes, push);
     }
 
     /// Closes all sessions of a user: log-out. The number of sessions that it concerns. See
@@ -302,7 +326,8 @@ public:
     std::vector<std::string> userIds() const { return registry_.userIds(); }
 
     HubStats stats() const noexcept {
-        return {registry_.sessionCount(), registry_.userCount(), droppedMessages_, droppedBytes_};
+        return {registry_.sessionCount(), registry_.userCount(), droppedMessages_, droppedBytes_,
+                conflatedMessages_,       *queuedBytes_};
     }
 
 private:
@@ -352,22 +377,23 @@ private:
 
     // Pushes, continued ----------------------------------------------------------------------
 
-    std::error_code encode(MessageType type, std::string_view payload, FramePtr& frame) const {
+    std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
+                           FramePtr& frame) const {
         if (!isRunning()) {
             return Errc::notRunning;
         }
-        return detail::encode(type, payload, options_.maxQueueBytes, frame);
+        return detail::encode(type, payload, push, options_, frame);
     }
 
-    SendResult sendAll(MessageType type, std::string_view payload,
+    SendResult sendAll(MessageType type, std::string_view payload, const PushOptions& push,
                        const detail::RefPtr<ExceptList>& except) {
         SendResult result;
         FramePtr frame;
-        result.error = encode(type, payload, frame);
+        result.error = encode(type, payload, push, frame);
         if (!result.error) {
             result.accepted = registry_.sessionCount();
             result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
-            transport_->sendAll(*this, frame, except);
+            transport_->sendAll(*this, frame, except, detail::policy(push, options_));
         }
         return result;
     }
@@ -384,26 +410,28 @@ private:
         return ids.empty() ? nullptr : detail::makeRef<ExceptList>(std::move(ids));
     }
 
-    SendResult sendOne(MessageType type, std::string_view userId, std::string_view payload) {
+    SendResult sendOne(MessageType type, std::string_view userId, std::string_view payload,
+                       const PushOptions& push) {
         SendResult result;
         FramePtr frame;
-        result.error = encode(type, payload, frame);
+        result.error = encode(type, payload, push, frame);
         if (result.error) {
             return result;
         }
         const UserSessions sessions = registry_.find(userId);
         result.offline = sessions.empty() ? 1 : 0;
+        const OverflowPolicy whenFull = detail::policy(push, options_);
         sessions.forEach([&](const SessionPtr& session) {
-            detail::count(result, session->connection().send(frame));
+            detail::count(result, session->connection().send(frame, whenFull));
         });
         return result;
     }
 
     SendResult sendMore(MessageType type, std::vector<std::string_view> userIds,
-                        std::string_view payload) {
+                        std::string_view payload, const PushOptions& push) {
         SendResult result;
         FramePtr frame;
-        result.error = encode(type, payload, frame);
+        result.error = encode(type, payload, push, frame);
         if (result.error) {
             return result;
         }
@@ -411,17 +439,18 @@ private:
         userIds.erase(std::unique(userIds.begin(), userIds.end()), userIds.end());
 
         // One hand-over to each loop, however many of the sessions live there.
+        const OverflowPolicy whenFull = detail::policy(push, options_);
         std::vector<LoopCommands> perLoop;
         for (const std::string_view userId : userIds) {
             const UserSessions sessions = registry_.find(userId);
             result.offline += sessions.empty() ? 1 : 0;
             sessions.forEach([&](const SessionPtr& session) {
                 Connection& connection = session->connection();
-                const std::error_code refused = connection.reserve(*frame);
+                const std::error_code refused = connection.reserve(*frame, whenFull);
                 detail::count(result, refused);
                 if (!refused) {
                     commandsFor(perLoop, connection.loop(), userIds.size())
-                        .push_back(connection.sendCommand(frame));
+                        .push_back(connection.sendCommand(frame, whenFull));
                 }
             });
         }
@@ -452,6 +481,10 @@ private:
     }
 
     const Options& options() const noexcept override { return options_; }
+
+    std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept override {
+        return queuedBytes_;
+    }
 
     bool onHandshake(PendingHandshake& pending) noexcept override {
         std::vector<std::string> params;
@@ -654,15 +687,31 @@ private:
         }
     }
 
-    void onDropped(Connection&, std::uint64_t bytes) noexcept override {
-        ++droppedMessages_;
-        droppedBytes_ += bytes;
+    void onDropped(Connection& connection, const Dropped& dropped) noexcept override {
+        if (dropped.reason == Errc::conflated) {
+            conflatedMessages_ += dropped.messages;
+            return;
+        }
+        droppedMessages_ += dropped.messages;
+        droppedBytes_ += dropped.bytes;
+        if (droppedHook_) {
+            const SessionPtr session = sessionOf(connection);
+            guarded(session, "onDropped", [&] { droppedHook_(session, dropped); });
+        }
+    }
+
+    void onDrain(Connection& connection) noexcept override {
+        if (drainHook_) {
+            const SessionPtr session = sessionOf(connection);
+            guarded(session, "onDrain", [&] { drainHook_(session); });
+        }
     }
 
     void onClose(Connection& connection, const CloseInfo& info) noexcept override {
         const SessionPtr session = sessionOf(connection);
         registry_.remove(*session);
-        if (info.error && info.by == ClosedBy::hub) {
+        // That clients vanish is nobody's fault.
+        if (info.error && info.by == ClosedBy::hub && info.error != Errc::pongTimeout) {
             report(session, info.error, info.reason);
         }
         guarded(session, "onClose", [&] {
@@ -715,6 +764,8 @@ private:
     FirstMessageHook firstMessageHook_;
     OpenHook openHook_;
     MessageHook messageHook_;
+    DroppedHook droppedHook_;
+    DrainHook drainHook_;
     CloseHook closeHook_;
     ErrorHook errorHook_;
     HttpHook httpHook_;
@@ -722,8 +773,11 @@ private:
     Registry registry_;
     const std::shared_ptr<std::atomic<std::size_t>> pendingHandshakes_ =
         std::make_shared<std::atomic<std::size_t>>(0);
+    const std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes_ =
+        std::make_shared<std::atomic<std::uint64_t>>(0);
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
+    std::atomic<std::uint64_t> conflatedMessages_{0};
 
     enum class State : std::uint8_t { idle, running, stopping };
     std::atomic<State> state_{State::idle};

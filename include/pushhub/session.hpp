@@ -18,6 +18,7 @@
 #include <pushhub/fwd.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/path_template.hpp>
+#include <pushhub/push_options.hpp>
 #include <pushhub/send_result.hpp>
 #include <pushhub/session_id.hpp>
 #include <pushhub/transport/connection.hpp>
@@ -27,17 +28,23 @@ namespace pushhub {
 namespace detail {
 
 // Text or bytes as a frame, or why not.
-inline std::error_code encode(MessageType type, std::string_view payload, std::size_t maxBytes,
-                              FramePtr& frame) {
-    if (protocol::frameHeaderSize(payload.size()) + payload.size() > maxBytes ||
+inline std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
+                              const Options& options, FramePtr& frame) {
+    if (protocol::frameHeaderSize(payload.size()) + payload.size() > options.maxQueueBytes ||
         payload.size() > Frame::maxPayload) {
         return Errc::messageTooBig;
     }
     if (type == MessageType::text && !protocol::isValidUtf8(payload)) {
         return Errc::invalidUtf8;
     }
-    frame = Frame::make(static_cast<protocol::Opcode>(type), payload);
+    frame = Frame::make(static_cast<protocol::Opcode>(type), payload, push.key);
     return {};
+}
+
+inline OverflowPolicy policy(const PushOptions& push, const Options& options) {
+    return push.whenQueueFull ? *push.whenQueueFull
+           : push.key.empty() ? options.whenQueueFull
+                              : OverflowPolicy::conflate;
 }
 
 inline void count(SendResult& result, std::error_code refused) {
@@ -105,10 +112,24 @@ public:
     /// A broadcast counts from when its loop has got to it.
     std::uint64_t bufferedBytes() const noexcept { return connection_->bufferedBytes(); }
 
+    /// When the last byte came from the client: the answer to a ping, if it is silent.
+    std::chrono::steady_clock::time_point lastSeen() const noexcept {
+        return connection_->lastSeen();
+    }
+
+    /// Time from the hub's latest ping to the client's answer; 0 while there was none.
+    std::chrono::microseconds roundTripTime() const noexcept {
+        return connection_->roundTripTime();
+    }
+
     /// Sends to this session alone. Never blocks and never throws on account of the client; see
     /// `SendResult`. O(size of the message).
-    SendResult send(std::string_view text) { return send(MessageType::text, text); }
-    SendResult sendBinary(std::string_view bytes) { return send(MessageType::binary, bytes); }
+    SendResult send(std::string_view text, const PushOptions& push = {}) {
+        return send(MessageType::text, text, push);
+    }
+    SendResult sendBinary(std::string_view bytes, const PushOptions& push = {}) {
+        return send(MessageType::binary, bytes, push);
+    }
 
     /// Sends what was accepted so far, then a close frame, and closes (RFC 6455 section 7.1.2).
     /// Returns at once; onClose tells the end. Takes the codes 1000-1003, 1007-1014 and
@@ -153,13 +174,14 @@ public:
     }
 
 private:
-    SendResult send(MessageType type, std::string_view payload) {
+    SendResult send(MessageType type, std::string_view payload, const PushOptions& push) {
         SendResult result;
         FramePtr frame;
-        const std::size_t maxBytes = connection_->channel()->options.maxQueueBytes;
-        result.error = detail::encode(type, payload, maxBytes, frame);
+        const Options& options = connection_->channel()->options;
+        result.error = detail::encode(type, payload, push, options, frame);
         if (!result.error) {
-            detail::count(result, connection_->send(std::move(frame)));
+            detail::count(result,
+                          connection_->send(std::move(frame), detail::policy(push, options)));
         }
         return result;
     }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <any>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -28,6 +30,7 @@ public:
         return true;
     }
     bool onLoop() const noexcept override { return true; }
+    std::chrono::steady_clock::time_point now() const noexcept override { return {}; }
     const Options& listenerOptions() const noexcept override { return options_; }
     void routeHandshake(Connection&, HttpRequest) override {}
     void connectionOpened(Connection&) override {}
@@ -66,12 +69,16 @@ private:
 class HandlerArchetype final : public TransportHandler {
 public:
     const Options& options() const noexcept override { return options_; }
+    std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept override {
+        return std::make_shared<std::atomic<std::uint64_t>>(0);
+    }
     bool onHandshake(PendingHandshake&) noexcept override { return false; }
     std::optional<HttpResponse> onHttp(const HttpRequest&) noexcept override { return {}; }
     void onOpen(Connection&) noexcept override {}
     void onFirstMessage(Connection&, const Message&) noexcept override {}
     void onMessage(Connection&, const Message&) noexcept override {}
-    void onDropped(Connection&, std::uint64_t) noexcept override {}
+    void onDropped(Connection&, const Dropped&) noexcept override {}
+    void onDrain(Connection&) noexcept override {}
     void onClose(Connection&, const CloseInfo&) noexcept override {}
     void onError(Connection*, std::error_code, std::string_view) noexcept override {}
 

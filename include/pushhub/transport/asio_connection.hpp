@@ -32,6 +32,7 @@ private:
     AsioLoop& asioLoop() const noexcept { return static_cast<AsioLoop&>(loop()); }
 
     void waitReadable() {
+        waiting_ = true;
         socket_->async_wait(Socket::wait_read, AsioHandler::of<&AsioConnection::readable>(
                                                    asioLoop(), *this, &readMemory_));
     }
@@ -40,7 +41,7 @@ private:
     void readable() {
         constexpr int maxReads = 4;
         std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
-        for (int i = 0; i < maxReads && socket_; ++i) {
+        for (int i = 0; i < maxReads && socket_ && !readingPaused(); ++i) {
             NetError error;
             const std::size_t size = socket_->read_some(net::buffer(buffer), error);
             if (wouldBlock(error)) {
@@ -55,8 +56,17 @@ private:
                 break;
             }
         }
-        if (socket_) {
+        waiting_ = false;
+        if (socket_ && !readingPaused()) {
             waitReadable();
+        }
+    }
+
+    void resumeReading() override {
+        if (socket_ && !waiting_) {
+            waiting_ = true;
+            net::post(asioLoop().context(),
+                      AsioHandler::of<&AsioConnection::readable>(asioLoop(), *this, &readMemory_));
         }
     }
 
@@ -133,6 +143,7 @@ private:
     std::optional<Socket> socket_;
     Tcp::endpoint remote_;
     HandlerMemory readMemory_;
+    bool waiting_ = false;  // for bytes
 };
 
 }  // namespace pushhub::detail

@@ -68,8 +68,8 @@ private:
 class AsioLoop final : public EventLoop {
 public:
     /// Its own io_context, which `startThread` runs.
-    explicit AsioLoop(const Options& listenerOptions)
-        : EventLoop(listenerOptions),
+    AsioLoop(const Options& listenerOptions, unsigned loopCount)
+        : EventLoop(listenerOptions, loopCount),
           own_(std::make_unique<net::io_context>(1)),
           context_(*own_),
           work_(context_.get_executor()),
@@ -79,7 +79,7 @@ public:
 
     /// A strand on the host's io_context, which the host runs.
     AsioLoop(const Options& listenerOptions, net::io_context& context)
-        : EventLoop(listenerOptions),
+        : EventLoop(listenerOptions, 1),
           context_(context),
           strand_(context.get_executor()),
           tickTimer_(std::in_place, context_) {
@@ -139,14 +139,14 @@ private:
     void run(AsioHandler handler) {
         if (!strand_) {
             handler.call();
-            notifyEmptied();
+            afterEvents();
             return;
         }
         strand_->execute([handler = std::move(handler)]() mutable {
             AsioLoop& loop = handler.loop();
             loop.runner_ = std::this_thread::get_id();
             handler.call();
-            loop.notifyEmptied();
+            loop.afterEvents();
             loop.runner_ = std::thread::id();
         });
     }

@@ -102,13 +102,14 @@ public:
     /// Queues `frame` for all sessions of `handler` but those in `except`. Any thread, while
     /// `handler` is started.
     void sendAll(TransportHandler& handler, const FramePtr& frame,
-                 const detail::RefPtr<ExceptList>& except) {
+                 const detail::RefPtr<ExceptList>& except, OverflowPolicy whenFull) {
         for (const auto& loop : *loops()) {
             Command command;
             command.kind = Command::Kind::sendAll;
             command.handler = &handler;
             command.frame = frame;
             command.except = except;
+            command.whenFull = whenFull;
             loop->submit(std::move(command));
         }
     }
@@ -176,8 +177,9 @@ private:
             loops.push_back(detail::makeRef<detail::AsioLoop>(options_, *hostContext_));
         } else {
             const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-            for (unsigned i = 0; i < (options_.loops > 0 ? options_.loops : cores); ++i) {
-                loops.push_back(detail::makeRef<detail::AsioLoop>(options_));
+            const unsigned count = options_.loops > 0 ? options_.loops : cores;
+            for (unsigned i = 0; i < count; ++i) {
+                loops.push_back(detail::makeRef<detail::AsioLoop>(options_, count));
             }
         }
         auto listener = detail::makeRef<detail::AsioListener>(loops, nextId_);

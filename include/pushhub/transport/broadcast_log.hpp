@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/options.hpp>
 #include <pushhub/session_id.hpp>
 #include <pushhub/transport/send_queue.hpp>
 
@@ -37,6 +38,7 @@ public:
     struct Entry {
         FrameRun run;
         detail::RefPtr<ExceptList> except;
+        OverflowPolicy whenFull = OverflowPolicy::close;
 
         bool skips(SessionId id) const noexcept { return except && except->contains(id); }
     };
@@ -50,10 +52,10 @@ public:
 
     /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's
     /// write is one buffer; the first of a row is not copied.
-    void append(FramePtr frame, detail::RefPtr<ExceptList> except) {
+    void append(FramePtr frame, detail::RefPtr<ExceptList> except, OverflowPolicy whenFull = OverflowPolicy::close) {
         const std::uint32_t size = frame->size();
-        const bool joinable = size <= maxJoined && !except;
-        if (joinable && open_ && !entries_.empty()) {
+        const bool joinable = size <= maxJoined && !except && frame->key().empty();
+        if (joinable && open_ && !entries_.empty() && entries_.back().whenFull == whenFull) {
             FrameRun& last = entries_.back().run;
             if (last.frame == block_ && block_->room() >= size) {
                 block_->append({frame->data(), size});
@@ -69,7 +71,7 @@ public:
                 return;
             }
         }
-        entries_.push_back({{std::move(frame), 0, size, 1}, std::move(except)});
+        entries_.push_back({{std::move(frame), 0, size, 1}, std::move(except), whenFull});
         ++end_;
         open_ = joinable;
     }

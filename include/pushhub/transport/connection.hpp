@@ -1,6 +1,8 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -48,26 +50,38 @@ public:
     /// Bytes on the wire that were accepted for this connection and have not left, exactly.
     std::uint64_t bufferedBytes() const noexcept { return budget_.bytes(); }
 
+    /// When the last byte came from the client.
+    std::chrono::steady_clock::time_point lastSeen() const noexcept {
+        return std::chrono::steady_clock::time_point(
+            std::chrono::steady_clock::duration(lastSeen_.load(std::memory_order_relaxed)));
+    }
+
+    /// Time between the latest ping and its pong; 0 before the first.
+    std::chrono::microseconds roundTripTime() const noexcept {
+        return std::chrono::microseconds(roundTrip_.load(std::memory_order_relaxed));
+    }
+
     /// False from the moment on that it takes no more messages.
     bool accepting() const noexcept { return !budget_.closed(); }
 
     /// Takes room in the queue for one frame, without sending it; see `send`. Lock-free.
-    std::error_code reserve(const Frame& frame);
+    std::error_code reserve(const Frame& frame, OverflowPolicy whenFull);
 
     /// Accepts `frame` for sending, or says why not. Messages that one thread sends keep their
     /// order. Once the connection is open.
-    std::error_code send(FramePtr frame) {
-        if (const std::error_code refused = reserve(*frame)) {
+    std::error_code send(FramePtr frame, OverflowPolicy whenFull) {
+        if (const std::error_code refused = reserve(*frame, whenFull)) {
             return refused;
         }
-        loop_->submit(sendCommand(std::move(frame)));
+        loop_->submit(sendCommand(std::move(frame), whenFull));
         return {};
     }
 
     /// What the loop is to do for a frame for which room was reserved.
-    Command sendCommand(FramePtr frame) {
+    Command sendCommand(FramePtr frame, OverflowPolicy whenFull) {
         Command command;
         command.kind = Command::Kind::send;
+        command.whenFull = whenFull;
         command.connection = detail::RefPtr<Connection>(this);
         command.frame = std::move(frame);
         return command;
@@ -111,16 +125,16 @@ public:
     void receiveEnd(std::error_code error);
 
     /// The socket takes bytes again, after `waitWritable`.
-    void writable() {
-        blocked_ = false;
-        flush();
-    }
+    void writable();
+
+    /// True while the client is not to be read from; then `resumeReading` is called some time.
+    bool readingPaused() const noexcept { return pausedFor_ != 0; }
 
     /// The armed timer has expired.
     void expired();
 
     /// Queues a frame for which room was reserved; call `flush` at the end of the batch.
-    void enqueue(FramePtr frame);
+    void enqueue(FramePtr frame, OverflowPolicy whenFull);
 
     /// Takes the broadcasts that are new to it: written at once if nothing waits before them.
     void takeBroadcasts(bool writeNow);
@@ -152,8 +166,15 @@ public:
     /// Closes the session with 4401 after this time, instead of the time that was set before.
     void expireAfter(std::chrono::milliseconds time) {
         if (phase_ == Phase::open && admitted_) {
-            loop_->armTimer(*this, time);
+            expires_ = loop_->now() + time;
+            schedule();
         }
+    }
+
+    /// Closes the session with 1001 after this time.
+    void leaveAfter(std::chrono::milliseconds time) {
+        leaving_ = true;
+        expireAfter(time);
     }
 
     /// In a batch of its loop this connection has something to flush.
@@ -169,12 +190,16 @@ protected:
                                   std::error_code& error) noexcept = 0;
     /// Arranges one call of `writable`.
     virtual void waitWritable() = 0;
+    /// `readingPaused` has become false.
+    virtual void resumeReading() {}
     /// No more bytes to the client; its own may still come.
     virtual void shutdownSend() noexcept = 0;
     /// Closes the socket. No more calls of `receive` or `writable`.
     virtual void closeSocket() noexcept = 0;
 
 private:
+    using TimePoint = std::chrono::steady_clock::time_point;
+
     enum class Phase : std::uint8_t {
         handshake,  // the request is not complete
         deciding,   // the request is complete, the handler has not answered
@@ -200,6 +225,15 @@ private:
         bool deaf = false;        // it broke the protocol: nothing that follows can be read
     };
 
+    // Only while `Options` limit what the client may send; each is when the limit is reached if
+    // the client goes on at the rate it may (the generic cell rate algorithm, ITU-T I.371).
+    struct InboundRate {
+        TimePoint messages;
+        TimePoint bytes;
+    };
+
+    enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2 };
+
     static constexpr std::size_t maxGather = 64;
     static constexpr std::chrono::milliseconds lingerTime{2000};
 
@@ -222,15 +256,31 @@ private:
     void answerPing(std::string_view payload);
     void peerClosed(CloseCode code, std::string_view reason);
 
-    void enqueueBroadcast(FrameRun run);
+    void countInbound(TimePoint InboundRate::*due, std::uint64_t amount, std::uint64_t perSecond);
+    void heardPong(std::string_view payload);
+
+    void push(FrameRun run);
+    void pushOrDrop(FrameRun run, OverflowPolicy whenFull);
+    void makeRoom();
+    void drop(Written dropped, Errc reason);
+    void unqueued(std::uint64_t bytes) noexcept {
+        if (channel_) {
+            channel_->queuedBytes -= bytes;
+        }
+    }
+    void pauseReading(PauseReason reason) noexcept { pausedFor_ |= reason; }
+    void endPause(PauseReason reason);
+    void enqueueBroadcast(FrameRun run, OverflowPolicy whenFull);
     void writeBroadcasts();
-    std::uint32_t queueRest(FrameRun rest, std::uint32_t written);
+    std::uint32_t queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
-    void waitForSocket() {
-        blocked_ = true;
-        waitWritable();
-    }
+    void waitForSocket(bool progress);
+    void checkQueue();
+
+    void schedule();
+    void checkDeadlines();
+    TimePoint pingDue() const noexcept;
 
     void missBroadcasts();
     void dropQueue();
@@ -251,11 +301,21 @@ private:
     std::unique_ptr<protocol::Engine> engine_;  // while a message is incomplete
     std::unique_ptr<HandshakeState> handshake_;
     std::unique_ptr<ClosingState> closing_;
+    std::unique_ptr<InboundRate> inboundRate_;
     FramePtr waitingPong_;
+    std::uint64_t droppedMessages_ = 0;
+    std::atomic<TimePoint::rep> lastSeen_{0};
+    TimePoint pinged_;    // when the ping left that is not answered
+    TimePoint progress_;  // while blocked: when the socket last took something
+    TimePoint expires_ = TimePoint::max();
+    std::atomic<std::uint32_t> roundTrip_{0};  // microseconds
     Phase phase_ = Phase::handshake;
-    bool admitted_ = false;       // a session, of which the handler is told
-    bool blocked_ = false;        // waits for the socket
-    bool endAfterFlush_ = false;  // an HTTP answer is the last that is sent
+    std::uint8_t pausedFor_ = 0;        // why the client is not read from: PauseReason
+    bool admitted_ = false;             // a session, of which the handler is told
+    bool blocked_ = false;              // waits for the socket
+    bool endAfterFlush_ = false;        // an HTTP answer is the last that is sent
+    bool leaving_ = false;              // at `expires_` because the hub stops
+    std::atomic<bool> wasFull_{false};  // the queue, and the handler has not heard of a drain
 };
 
 // Command holds references to connections, so its members are defined where those are known.
@@ -268,9 +328,20 @@ inline bool LoopContext::submit(Command command) {
     return submit(&command, 1);
 }
 
-inline std::error_code Connection::reserve(const Frame& frame) {
+// Where older messages make room, that happens on the loop; what is on the way there may be as much
+// again as the queue holds.
+inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy whenFull) {
+    if (channel_->hubQueuedBytes->load(std::memory_order_relaxed) > options().maxTotalQueueBytes) {
+        return Errc::hubQueueFull;
+    }
+    const bool olderMakeRoom =
+        whenFull == OverflowPolicy::dropOldest || whenFull == OverflowPolicy::conflate;
+    QueueLimits limits = options().queueLimits();
+    if (olderMakeRoom) {
+        limits = {2 * limits.bytes, 2 * limits.messages};
+    }
     Errc full = Errc::queueBytesFull;
-    switch (budget_.reserve(frame.size(), 1, options().queueLimits())) {
+    switch (budget_.reserve(frame.size(), 1, limits)) {
         case SendBudget::Outcome::accepted:
             return {};
         case SendBudget::Outcome::closed:
@@ -281,9 +352,10 @@ inline std::error_code Connection::reserve(const Frame& frame) {
             full = Errc::queueMessagesFull;
             break;
     }
-    if (options().whenQueueFull == OverflowPolicy::close) {
+    if (whenFull == OverflowPolicy::close) {
         close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, full);
     }
+    wasFull_.store(true, std::memory_order_relaxed);
     return full;
 }
 
@@ -310,6 +382,7 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
 // Handshake ----------------------------------------------------------------------------------
 
 inline void Connection::receive(char* data, std::size_t size) {
+    lastSeen_.store(loop_->now().time_since_epoch().count(), std::memory_order_relaxed);
     switch (phase_) {
         case Phase::handshake:
             readHandshake(data, size);
@@ -400,6 +473,10 @@ inline void Connection::admit(std::shared_ptr<void> attachment) {
     admitted_ = true;
     channel_->log.seal();  // what comes now must not be joined to what came before this session
     seen_ = channel_->log.end();
+    if (options().maxInboundMessagesPerSecond > 0 || options().maxInboundBytesPerSecond > 0) {
+        inboundRate_ = std::make_unique<InboundRate>();
+    }
+    schedule();
     loop_->connectionOpened(*this);
     channel_->handler->onOpen(*this);
     flush();
@@ -486,6 +563,7 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     std::unique_ptr<protocol::Engine> engine =
         engine_ ? std::move(engine_) : loop_->engines().take();
     engine->setMaxMessageSize(options().maxMessageSize);
+    countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
     while (size > 0 && listening() && !held()) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
@@ -504,9 +582,14 @@ inline void Connection::readFrames(char* data, std::size_t size) {
 }
 
 inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
+    if (event <= protocol::EngineEvent::pong && event != protocol::EngineEvent::needMore) {
+        countInbound(&InboundRate::messages, 1, options().maxInboundMessagesPerSecond);
+    }
     switch (event) {
         case protocol::EngineEvent::needMore:
+            break;
         case protocol::EngineEvent::pong:
+            heardPong(engine.payload());
             break;
         case protocol::EngineEvent::message:
             if (phase_ == Phase::open && !admitted_) {
@@ -555,7 +638,14 @@ inline void Connection::answerPing(std::string_view payload) {
 
 // Sending ------------------------------------------------------------------------------------
 
-inline void Connection::enqueue(FramePtr frame) {
+inline void Connection::push(FrameRun run) {
+    if (channel_) {
+        channel_->queuedBytes += run.size();
+    }
+    queue_.push(loop_->queuePool(), std::move(run));
+}
+
+inline void Connection::enqueue(FramePtr frame, OverflowPolicy whenFull) {
     if (phase_ != Phase::open) {
         return;  // counted as undelivered by whoever ended the session
     }
@@ -564,7 +654,48 @@ inline void Connection::enqueue(FramePtr frame) {
         return;
     }
     const std::uint32_t size = frame->size();
-    queue_.push(loop_->queuePool(), {std::move(frame), 0, size, 1});
+    pushOrDrop({std::move(frame), 0, size, 1}, whenFull);
+}
+
+// Queues what is counted already; older messages go where the policy is so.
+inline void Connection::pushOrDrop(FrameRun run, OverflowPolicy whenFull) {
+    if (whenFull != OverflowPolicy::dropOldest && whenFull != OverflowPolicy::conflate) {
+        push(std::move(run));
+        return;
+    }
+    if (whenFull == OverflowPolicy::conflate && !run.frame->key().empty()) {
+        const std::uint32_t size = run.size();
+        if (const std::uint32_t replaced = queue_.replace(run)) {
+            channel_->queuedBytes += size;
+            drop({replaced, 1}, Errc::conflated);
+            makeRoom();
+            return;
+        }
+    }
+    push(std::move(run));
+    makeRoom();
+}
+
+// Until the rest keeps to the limits.
+inline void Connection::makeRoom() {
+    const QueueLimits limits = options().queueLimits();
+    while (budget_.exceeds(limits)) {
+        const Errc reason =
+            budget_.bytes() > limits.bytes ? Errc::queueBytesFull : Errc::queueMessagesFull;
+        const Written dropped = queue_.dropOldest(loop_->queuePool());
+        if (dropped.messages == 0) {
+            break;  // it has begun to leave, or is on its way to the queue
+        }
+        wasFull_.store(true, std::memory_order_relaxed);
+        drop(dropped, reason);
+    }
+}
+
+inline void Connection::drop(Written dropped, Errc reason) {
+    budget_.release(dropped.bytes, dropped.messages);
+    unqueued(dropped.bytes);
+    droppedMessages_ += dropped.messages;
+    channel_->handler->onDropped(*this, {dropped.messages, dropped.bytes, reason});
 }
 
 inline void Connection::takeBroadcasts(bool writeNow) {
@@ -579,7 +710,7 @@ inline void Connection::takeBroadcasts(bool writeNow) {
     while (seen_ != log.end() && phase_ == Phase::open) {
         const BroadcastLog::Entry& entry = log[seen_++];
         if (!entry.skips(id_)) {
-            enqueueBroadcast(entry.run);
+            enqueueBroadcast(entry.run, entry.whenFull);
         }
     }
     if (phase_ != Phase::open) {
@@ -620,11 +751,11 @@ inline void Connection::writeBroadcasts() {
         }
         const bool blocked = error || i < count;
         if (blocked) {
-            waitForSocket();
+            waitForSocket(left.bytes > 0);
         }
         if (i < count) {
             seen_ = positions[i] + 1;
-            left.messages += queueRest(log[positions[i]].run, static_cast<std::uint32_t>(written));
+            left.messages += queueRest(log[positions[i]], static_cast<std::uint32_t>(written));
         }
         if (error) {
             held_ = left;
@@ -640,7 +771,10 @@ inline void Connection::writeBroadcasts() {
 
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
 // Returns how many had left whole.
-inline std::uint32_t Connection::queueRest(FrameRun rest, std::uint32_t written) {
+inline std::uint32_t Connection::queueRest(const BroadcastLog::Entry& entry,
+                                           std::uint32_t written) {
+    const OverflowPolicy whenFull = entry.whenFull;
+    FrameRun rest = entry.run;
     std::uint32_t whole = 0;
     while (written > 0) {
         const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
@@ -649,6 +783,7 @@ inline std::uint32_t Connection::queueRest(FrameRun rest, std::uint32_t written)
             started.end = rest.begin + size;
             started.messages = 1;
             budget_.add(size - written, 1);
+            channel_->queuedBytes += size - written;
             queue_.pushRest(loop_->queuePool(), std::move(started), written);
             written = 0;
         } else {
@@ -659,15 +794,20 @@ inline std::uint32_t Connection::queueRest(FrameRun rest, std::uint32_t written)
         --rest.messages;
     }
     if (rest.messages > 0) {
-        enqueueBroadcast(std::move(rest));
+        enqueueBroadcast(std::move(rest), whenFull);
     }
     return whole;
 }
 
-inline void Connection::enqueueBroadcast(FrameRun run) {
+inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) {
+    if (whenFull == OverflowPolicy::dropOldest || whenFull == OverflowPolicy::conflate) {
+        budget_.add(run.size(), run.messages);
+        pushOrDrop(std::move(run), whenFull);
+        return;
+    }
     if (budget_.reserve(run.size(), run.messages, options().queueLimits(), true) ==
         SendBudget::Outcome::accepted) {
-        queue_.push(loop_->queuePool(), std::move(run));
+        push(std::move(run));
         return;
     }
     // Not all of it has room: as much as has, frame by frame.
@@ -680,14 +820,15 @@ inline void Connection::enqueueBroadcast(FrameRun run) {
         const SendBudget::Outcome outcome =
             budget_.reserve(one.size(), 1, options().queueLimits(), true);
         if (outcome == SendBudget::Outcome::accepted) {
-            queue_.push(loop_->queuePool(), std::move(one));
+            push(std::move(one));
             continue;
         }
-        channel_->handler->onDropped(*this, one.size());
-        if (options().whenQueueFull == OverflowPolicy::close) {
-            const Errc error = outcome == SendBudget::Outcome::messagesFull
-                                   ? Errc::queueMessagesFull
-                                   : Errc::queueBytesFull;
+        const Errc error = outcome == SendBudget::Outcome::messagesFull ? Errc::queueMessagesFull
+                                                                        : Errc::queueBytesFull;
+        wasFull_.store(true, std::memory_order_relaxed);
+        droppedMessages_ += 1;
+        channel_->handler->onDropped(*this, {1, one.size(), error});
+        if (whenFull == OverflowPolicy::close) {
             beginClose(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, error,
                        true, {run.end - run.begin, run.messages});
             return;
@@ -698,7 +839,7 @@ inline void Connection::enqueueBroadcast(FrameRun run) {
 inline void Connection::queueControl(FramePtr frame) {
     const std::uint32_t size = frame->size();
     budget_.add(size, 0);
-    queue_.push(loop_->queuePool(), {std::move(frame), 0, size, 0});
+    push({std::move(frame), 0, size, 0});
 }
 
 inline void Connection::sendRaw(std::string_view bytes) {
@@ -721,6 +862,7 @@ inline void Connection::flush() {
             return;
         }
         const Written taken = queue_.consume(loop_->queuePool(), bytes);
+        unqueued(taken.bytes);
         held_.bytes += taken.bytes;
         held_.messages += taken.messages;
         if (!error) {
@@ -729,9 +871,10 @@ inline void Connection::flush() {
             held_ = {};
         }
         if (error || bytes < wanted) {
-            waitForSocket();
+            waitForSocket(bytes > 0);
         }
     }
+    checkQueue();
     if (!queue_.empty() || held_.bytes > 0) {
         return;
     }
@@ -739,6 +882,172 @@ inline void Connection::flush() {
         linger();
     } else if (phase_ == Phase::closing && (closing_->peerClosed || closing_->deaf)) {
         finishClose();
+    }
+}
+
+inline void Connection::writable() {
+    blocked_ = false;
+    flush();
+    if (phase_ == Phase::open && admitted_ && !blocked_) {
+        schedule();
+    }
+}
+
+inline void Connection::waitForSocket(bool progress) {
+    if (progress || progress_ == TimePoint()) {
+        progress_ = loop_->now();
+    }
+    blocked_ = true;
+    waitWritable();
+    if (phase_ == Phase::open && admitted_) {
+        schedule();
+    }
+}
+
+// A client that does not read what it gets is not read from either: what it asks for would only
+// add to its queue.
+inline void Connection::checkQueue() {
+    if (!blocked_) {
+        progress_ = TimePoint();
+    }
+    if (phase_ != Phase::open || !admitted_) {
+        return;
+    }
+    const auto isOver = [this](std::size_t part) {
+        const QueueLimits limits = options().queueLimits();
+        return budget_.exceeds({limits.bytes / part, limits.messages / part});
+    };
+    if (blocked_ && isOver(2)) {
+        pauseReading(queueFull);
+    } else if ((pausedFor_ & queueFull) != 0 && !isOver(4)) {
+        endPause(queueFull);
+    }
+    if (wasFull_.load(std::memory_order_relaxed) && !isOver(2)) {
+        wasFull_.store(false, std::memory_order_relaxed);
+        channel_->handler->onDrain(*this);
+    }
+}
+
+// Deadlines of an open session ------------------------------------------------------------------
+
+// One timer serves all of them. What only moves a deadline away does not touch it: when it expires,
+// it is set to what is next.
+inline void Connection::schedule() {
+    TimePoint next = expires_;
+    if (blocked_) {
+        if (options().stallTimeout.count() > 0) {
+            next = std::min(next, progress_ + options().stallTimeout);
+        }
+    } else if (pinged_ != TimePoint()) {
+        next = std::min(next, pinged_ + options().pongTimeout);
+    } else if (options().pingInterval.count() > 0) {
+        next = std::min(next, pingDue());
+    }
+    if ((pausedFor_ & tooFast) != 0) {
+        next = std::min(next, std::max(inboundRate_->messages, inboundRate_->bytes));
+    }
+    if (next == TimePoint::max()) {
+        loop_->disarmTimer(*this);
+        return;
+    }
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - loop_->now());
+    loop_->armTimer(*this, std::max(left, std::chrono::milliseconds(1)));
+}
+
+// Up to a quarter earlier than the interval says, differently for each session and each time, so
+// that sessions that were opened together do not stay in step.
+inline Connection::TimePoint Connection::pingDue() const noexcept {
+    const auto seen = static_cast<std::uint64_t>(lastSeen_.load(std::memory_order_relaxed));
+    const std::uint64_t mixed = (seen ^ id_.value() << 20) * 0x9E3779B97F4A7C15U >> 32;
+    const TimePoint::duration quarter = TimePoint::duration(options().pingInterval) / 4;
+    return lastSeen() + options().pingInterval -
+           TimePoint::duration(quarter.count() / 1024 * static_cast<TimePoint::rep>(mixed % 1024));
+}
+
+inline void Connection::checkDeadlines() {
+    const TimePoint now = loop_->now();
+    if (now >= expires_) {
+        if (leaving_) {
+            beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
+        } else {
+            beginClose(CloseCode::unauthorized, "session has expired", ClosedBy::hub, {}, false);
+        }
+        return;
+    }
+    if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->messages &&
+        now >= inboundRate_->bytes) {
+        endPause(tooFast);
+    }
+    if (blocked_) {
+        // A ping would wait behind what waits, and an answer to an earlier one may not be read.
+        pinged_ = TimePoint();
+        if (options().stallTimeout.count() > 0 && now >= progress_ + options().stallTimeout) {
+            beginClose(CloseCode::tryAgainLater, "client takes nothing", ClosedBy::hub,
+                       Errc::stalled, true);
+            return;
+        }
+    } else if (pinged_ != TimePoint() && lastSeen() >= pinged_) {
+        pinged_ = TimePoint();  // anything that came shows that it lives
+    } else if (pinged_ != TimePoint()) {
+        if (now >= pinged_ + options().pongTimeout) {
+            beginClose(CloseCode::internalError, "no answer to a ping", ClosedBy::hub,
+                       Errc::pongTimeout, true);
+            abort(Errc::pongTimeout);  // nobody is there to answer the close frame
+            return;
+        }
+    } else if (options().pingInterval.count() > 0 && now >= pingDue() &&
+               (pausedFor_ & tooFast) == 0) {
+        pinged_ = now;
+        const auto sent = now.time_since_epoch().count();
+        queueControl(Frame::make(protocol::Opcode::ping,
+                                 {reinterpret_cast<const char*>(&sent), sizeof(sent)}));
+        flush();
+    }
+    if (phase_ == Phase::open) {
+        schedule();
+    }
+}
+
+// Our pings carry the time, so a pong tells how long it took; one that was not asked for does not.
+inline void Connection::heardPong(std::string_view payload) {
+    const auto sent = pinged_.time_since_epoch().count();
+    if (pinged_ != TimePoint() &&
+        payload == std::string_view(reinterpret_cast<const char*>(&sent), sizeof(sent))) {
+        const auto took =
+            std::chrono::duration_cast<std::chrono::microseconds>(lastSeen() - pinged_).count();
+        roundTrip_.store(static_cast<std::uint32_t>(std::max<std::int64_t>(took, 1)),
+                         std::memory_order_relaxed);
+        pinged_ = TimePoint();
+    }
+}
+
+inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t amount,
+                                     std::uint64_t perSecond) {
+    if (!inboundRate_ || perSecond == 0 || phase_ != Phase::open) {
+        return;
+    }
+    const TimePoint now = loop_->now();
+    TimePoint& full = (*inboundRate_).*due;
+    full = std::max(full, now - std::chrono::seconds(1)) +
+           std::chrono::duration_cast<TimePoint::duration>(
+               std::chrono::nanoseconds(1'000'000'000 * amount / perSecond));
+    if (full <= now) {
+        return;
+    }
+    if (options().whenInboundTooFast == RatePolicy::close) {
+        beginClose(CloseCode::policyViolation, "too much at once", ClosedBy::hub,
+                   Errc::inboundTooFast, true);
+    } else {
+        pauseReading(tooFast);
+        schedule();
+    }
+}
+
+inline void Connection::endPause(PauseReason reason) {
+    const std::uint8_t before = pausedFor_;
+    pausedFor_ = static_cast<std::uint8_t>(before & ~reason);
+    if (before != 0 && pausedFor_ == 0) {
+        resumeReading();
     }
 }
 
@@ -764,6 +1073,7 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
     dropHandshake();
     phase_ = Phase::closing;
     budget_.close();
+    endPause(static_cast<PauseReason>(pausedFor_));  // its close frame must be read
     reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
     closing_ = std::make_unique<ClosingState>();
     closing_->info.code = code;
@@ -805,6 +1115,7 @@ inline void Connection::missBroadcasts() {
 inline void Connection::dropQueue() {
     const Written dropped = queue_.dropUnstarted(loop_->queuePool());
     budget_.release(dropped.bytes, dropped.messages);
+    unqueued(dropped.bytes);
     closing_->info.undeliveredBytes += dropped.bytes;
     closing_->info.undeliveredMessages += dropped.messages;
 }
@@ -828,6 +1139,7 @@ inline void Connection::reportClose() {
     CloseInfo info = closing_ ? std::move(closing_->info) : CloseInfo();
     closing_.reset();
     info.deliveredMessages = deliveredMessages_;
+    info.droppedMessages = droppedMessages_;
     info.undeliveredMessages += budget_.messages();
     info.undeliveredBytes += budget_.bytes();
     channel_->handler->onClose(*this, info);
@@ -877,9 +1189,12 @@ inline void Connection::expired() {
             abort(Errc::closeTimeout);
             break;
         case Phase::open:
-            beginClose(CloseCode::unauthorized,
-                       admitted_ ? "session has expired" : "authentication took too long",
-                       ClosedBy::hub, {}, !admitted_);
+            if (admitted_) {
+                checkDeadlines();
+            } else {
+                beginClose(CloseCode::unauthorized, "authentication took too long", ClosedBy::hub,
+                           {}, true);
+            }
             break;
         case Phase::lingering:
         case Phase::ended:
@@ -896,7 +1211,7 @@ inline void Connection::end() noexcept {
     phase_ = Phase::ended;
     waitingPong_ = nullptr;
     engine_.reset();
-    queue_.clear(loop_->queuePool());
+    unqueued(queue_.clear(loop_->queuePool()));
     loop_->disarmTimer(*this);
     closeSocket();
     loop_->connectionEnded(*this);

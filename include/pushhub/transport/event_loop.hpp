@@ -27,7 +27,9 @@ public:
     /// Time for which a broadcast may keep other work of the loop waiting.
     static constexpr std::chrono::milliseconds slice{5};
 
-    explicit EventLoop(const Options& listenerOptions) : listenerOptions_(listenerOptions) {}
+    /// One of `loopCount` that share the sessions of a listener.
+    EventLoop(const Options& listenerOptions, unsigned loopCount)
+        : listenerOptions_(listenerOptions), loopCount_(loopCount) {}
 
     // Any thread ---------------------------------------------------------------------------
 
@@ -124,9 +126,17 @@ public:
                 connection->rejectHandshake({503, "the service is stopping\n"});
             }
         }
-        for (const auto& connection : connectionsOf(channel->sessions)) {
-            connection->beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {},
-                                   false);
+        const auto sessions = connectionsOf(channel->sessions);
+        const auto spread = channel->options.stopSpread;
+        for (std::size_t i = 0; i < sessions.size(); ++i) {
+            const auto share =
+                spread * static_cast<std::int64_t>(i) / static_cast<std::int64_t>(sessions.size());
+            if (share.count() > 0) {
+                sessions[i]->leaveAfter(share);
+            } else {
+                sessions[i]->beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host,
+                                        {}, false);
+            }
         }
         channel->whenEmpty = std::move(done);
         notifyIfEmpty(*channel);
@@ -201,8 +211,6 @@ protected:
     /// Arranges one call of `drain` on the loop. Any thread.
     virtual void wake() = 0;
 
-    virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
-
     /// A connection is on its way here, see `add`. Any thread.
     void countConnection() noexcept { ++load_; }
 
@@ -219,12 +227,19 @@ protected:
             const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
             connection->expired();
         });
-        notifyEmptied();
+        afterEvents();
         return timers_.armed() > 0;
     }
 
     /// To be called after events of connections that did not come out of `drain`.
-    void notifyEmptied() {
+    void afterEvents() {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {
+            if (channels_[i]->queuedBytes != channels_[i]->publishedBytes) {
+                const detail::RefPtr<HostedChannel> channel = channels_[i];
+                publish(*channel);
+                relieve(*channel);
+            }
+        }
         if (!std::exchange(emptied_, false)) {
             return;
         }
@@ -261,7 +276,8 @@ private:
         Connection* cursor = nullptr;  // next to take the broadcasts of this round
         std::uint64_t roundEnd = 0;    // every session before the cursor has come this far
         bool inRound = false;
-        std::function<void()> whenEmpty;  // set while the hub stops
+        std::uint64_t publishedBytes = 0;  // part of hubQueuedBytes
+        std::function<void()> whenEmpty;   // set while the hub stops
     };
 
     static HostedChannel& hosted(const Connection& connection) noexcept {
@@ -291,7 +307,7 @@ private:
         switch (command.kind) {
             case Command::Kind::send: {
                 Connection& connection = *command.connection;
-                connection.enqueue(std::move(command.frame));
+                connection.enqueue(std::move(command.frame), command.whenFull);
                 if (!std::exchange(connection.touched, true)) {
                     touched_.push_back(std::move(command.connection));
                 }
@@ -299,7 +315,8 @@ private:
             }
             case Command::Kind::sendAll:
                 if (HostedChannel* channel = find(command.handler)) {
-                    channel->log.append(std::move(command.frame), std::move(command.except));
+                    channel->log.append(std::move(command.frame), std::move(command.except),
+                                        command.whenFull);
                 }
                 break;
             case Command::Kind::close:
@@ -324,7 +341,7 @@ private:
                 break;
             }
         }
-        notifyEmptied();
+        afterEvents();
     }
 
     // False if the slice is used up.
@@ -361,6 +378,33 @@ private:
         wake();
     }
 
+    static void publish(HostedChannel& channel) noexcept {
+        channel.hubQueuedBytes->fetch_add(
+            channel.queuedBytes - std::exchange(channel.publishedBytes, channel.queuedBytes));
+    }
+
+    // Over the hub's limit the longest queue pays; that of the loop with most in its queues, or at
+    // least an equal share, so that no loop has to ask another.
+    void relieve(HostedChannel& channel) {
+        const std::uint64_t limit = channel.options.maxTotalQueueBytes;
+        for (std::uint64_t total;
+             (total = *channel.hubQueuedBytes) > limit && channel.queuedBytes * loopCount_ >= total;
+             publish(channel)) {
+            Connection* largest = nullptr;
+            for (Connection* one = channel.sessions.front(); one; one = List::next(*one)) {
+                if (one->open() && (!largest || one->bufferedBytes() > largest->bufferedBytes())) {
+                    largest = one;
+                }
+            }
+            if (!largest) {
+                return;  // what is queued belongs to sessions that are closing
+            }
+            const detail::RefPtr<Connection> connection(largest);
+            connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
+                                   ClosedBy::hub, Errc::hubQueueFull, true);
+        }
+    }
+
     HttpResponse answerHttp(const HttpRequest& request) {
         if (request.method() != "GET" && request.method() != "HEAD") {
             return {405,
@@ -383,6 +427,7 @@ private:
     }
 
     const Options listenerOptions_;
+    const unsigned loopCount_;
 
     std::mutex mutex_;
     std::vector<Command> inbox_;  // guarded by mutex_, like the next two

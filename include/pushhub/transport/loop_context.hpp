@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -17,6 +18,7 @@
 #include <pushhub/transport/broadcast_log.hpp>
 #include <pushhub/transport/send_queue.hpp>
 #include <pushhub/transport/timer_wheel.hpp>
+#include <pushhub/transport/transport_handler.hpp>
 
 namespace pushhub {
 
@@ -30,6 +32,11 @@ public:
     TransportHandler* handler;
     const Options options;
     BroadcastLog log;
+
+    /// Bytes in the queues of these sessions, and in those of all sessions of the hub, which is
+    /// brought up to date when the loop has done a piece of work.
+    std::uint64_t queuedBytes = 0;
+    const std::shared_ptr<std::atomic<std::uint64_t>> hubQueuedBytes = handler->queuedBytes();
 };
 
 /// Work that any thread hands to an event loop, done there in order.
@@ -38,6 +45,7 @@ struct Command {
 
     Kind kind = Kind::call;
     ClosedBy closedBy = ClosedBy::host;               // close
+    OverflowPolicy whenFull = OverflowPolicy::close;  // send, sendAll
     std::error_code error;                            // close
     detail::RefPtr<Connection> connection;            // send, close
     FramePtr frame;                                   // send, sendAll, close (the close frame)
@@ -89,6 +97,8 @@ public:
     virtual bool onLoop() const noexcept = 0;
 
     // The rest belongs to the loop's thread.
+
+    virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
 
     virtual const Options& listenerOptions() const noexcept = 0;
 

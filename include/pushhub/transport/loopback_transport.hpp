@@ -59,6 +59,9 @@ public:
         if (pipe_->serverGone) {
             return false;
         }
+        if (readingPaused()) {
+            return false;
+        }
         if (!pipe_->toServer.empty()) {
             std::string bytes = std::exchange(pipe_->toServer, {});
             receive(bytes.data(), bytes.size());
@@ -107,7 +110,7 @@ private:
 
 class LoopbackLoop final : public EventLoop {
 public:
-    using EventLoop::EventLoop;
+    explicit LoopbackLoop(const Options& listenerOptions) : EventLoop(listenerOptions, 1) {}
 
     bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
 
@@ -130,7 +133,7 @@ public:
         connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
                                           [](const auto& c) { return c->gone(); }),
                            connections_.end());
-        notifyEmptied();
+        afterEvents();
         runner_ = std::thread::id();
         return worked;
     }
@@ -150,7 +153,7 @@ private:
     std::chrono::steady_clock::time_point now() const noexcept override { return now_; }
 
     std::vector<RefPtr<LoopbackConnection>> connections_;
-    std::chrono::steady_clock::time_point now_{};
+    std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
     std::atomic<bool> woken_{false};
     std::atomic<std::thread::id> runner_{};
 };
@@ -346,13 +349,14 @@ public:
     }
 
     void sendAll(TransportHandler& handler, const FramePtr& frame,
-                 const detail::RefPtr<ExceptList>& except) {
+                 const detail::RefPtr<ExceptList>& except, OverflowPolicy whenFull) {
         if (const auto current = loop()) {
             Command command;
             command.kind = Command::Kind::sendAll;
             command.handler = &handler;
             command.frame = frame;
             command.except = except;
+            command.whenFull = whenFull;
             current->submit(std::move(command));
         }
     }

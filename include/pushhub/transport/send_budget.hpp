@@ -39,6 +39,12 @@ public:
         return Outcome::accepted;
     }
 
+    /// True if more is counted than `limits` allow.
+    bool exceeds(const QueueLimits& limits) const noexcept {
+        const std::uint64_t state = state_.load(std::memory_order_relaxed);
+        return bytesOf(state) > limits.bytes || messagesOf(state) > limits.messages;
+    }
+
     /// Counts what is queued whatever the limits say: control frames, and the rest of a message
     /// that was written in part.
     void add(std::uint64_t bytes, std::uint64_t messages) noexcept {

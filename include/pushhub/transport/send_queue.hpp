@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include <pushhub/frame.hpp>
@@ -159,30 +160,57 @@ public:
         return written;
     }
 
+    /// Puts `run` in the place of a message with the same key that has not begun to leave, and
+    /// returns the bytes of that one; 0 if there is none. O(runs that wait).
+    std::uint32_t replace(FrameRun& run) noexcept {
+        const std::string_view key = run.frame->key();
+        bool started = partial_ > 0;
+        for (Chunk* chunk = head_.get(); chunk; chunk = chunk->next.get()) {
+            for (std::uint32_t i = chunk->first; i < chunk->last; ++i) {
+                FrameRun& waiting = chunk->runs[i];
+                if (!std::exchange(started, false) && waiting.frame->key() == key) {
+                    std::swap(waiting, run);
+                    return run.size();
+                }
+            }
+        }
+        return 0;
+    }
+
+    /// Drops the message that has waited longest and has not begun to leave. Returns nothing if
+    /// there is none.
+    Written dropOldest(Pool& pool) {
+        splitStarted(pool);
+        Chunk* before = nullptr;
+        bool started = partial_ > 0;
+        for (Chunk* chunk = head_.get(); chunk; before = chunk, chunk = chunk->next.get()) {
+            for (std::uint32_t i = chunk->first; i < chunk->last; ++i) {
+                FrameRun& run = chunk->runs[i];
+                if (std::exchange(started, false) || run.messages == 0) {
+                    continue;
+                }
+                const auto size = static_cast<std::uint32_t>(protocol::frameSize(run.data()));
+                run.begin += size;
+                if (--run.messages == 0) {
+                    remove(pool, before, *chunk, i);
+                }
+                return {size, 1};
+            }
+        }
+        return {};
+    }
+
     /// Drops the messages that have not begun to leave; control frames stay. Returns what was
     /// dropped.
     Written dropUnstarted(Pool& pool) {
         Written dropped;
         SendQueue kept;
-        if (partial_ > 0) {
-            FrameRun& first = head_->runs[head_->first];
-            FrameRun started = first;
-            if (first.messages > 0) {
-                started.end =
-                    first.begin + static_cast<std::uint32_t>(protocol::frameSize(first.data()));
-                started.messages = 1;
-                first.begin = started.end;
-                --first.messages;
-            }
-            kept.push(pool, std::move(started));
-            kept.partial_ = std::exchange(partial_, 0);
-            if (first.messages == 0) {
-                popFront(pool);
-            }
-        }
+        splitStarted(pool);
+        bool started = partial_ > 0;
+        kept.partial_ = partial_;
         for (; head_; popFront(pool)) {
             FrameRun& run = head_->runs[head_->first];
-            if (run.messages == 0) {
+            if (std::exchange(started, false) || run.messages == 0) {
                 kept.push(pool, std::move(run));
             } else {
                 dropped.bytes += run.size();
@@ -195,12 +223,13 @@ public:
         return dropped;
     }
 
-    /// Drops everything.
-    void clear(Pool& pool) noexcept {
-        while (head_) {
-            popFront(pool);
+    /// Drops everything; returns how many bytes that was.
+    std::uint64_t clear(Pool& pool) noexcept {
+        std::uint64_t bytes = 0;
+        for (; head_; popFront(pool)) {
+            bytes += head_->runs[head_->first].size();
         }
-        partial_ = 0;
+        return bytes - std::exchange(partial_, 0);
     }
 
 private:
@@ -219,6 +248,41 @@ private:
             ++whole;
         }
         return whole;
+    }
+
+    // Makes the frame that has left in part a run of its own, so that those behind it can be
+    // dropped.
+    void splitStarted(Pool& pool) {
+        if (partial_ == 0 || head_->runs[head_->first].messages <= 1) {
+            return;
+        }
+        std::unique_ptr<Chunk> chunk = pool.take();
+        FrameRun& rest = head_->runs[head_->first];
+        FrameRun started = rest;
+        started.end = rest.begin + static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
+        started.messages = 1;
+        rest.begin = started.end;
+        --rest.messages;
+        chunk->runs[chunk->last++] = std::move(started);
+        chunk->next = std::move(head_);
+        head_ = std::move(chunk);
+    }
+
+    // Takes one run out of the middle.
+    void remove(Pool& pool, Chunk* before, Chunk& chunk, std::uint32_t index) noexcept {
+        for (; index > chunk.first; --index) {
+            std::swap(chunk.runs[index], chunk.runs[index - 1]);
+        }
+        chunk.runs[index].frame = nullptr;
+        if (++chunk.first == chunk.last) {
+            std::unique_ptr<Chunk>& link = before ? before->next : head_;
+            std::unique_ptr<Chunk> done = std::move(link);
+            link = std::move(done->next);
+            if (tail_ == &chunk) {
+                tail_ = before;
+            }
+            pool.give(std::move(done));
+        }
     }
 
     void popFront(Pool& pool) noexcept {

@@ -28,10 +28,11 @@ namespace pushhub {
 /// | `t.stop(h, milliseconds)`   | `void`          | Ends the sessions of `h` within that time,  |
 /// |                             |                 | calls nothing of `h` once it has returned.  |
 /// |                             |                 | Any thread for which `onLoop` is false.     |
-/// | `t.sendAll(h, frame, list)` | `void`          | Queues a `const FramePtr&` for the sessions |
-/// |                             |                 | of `h` but those in a                       |
+/// | `t.sendAll(h, frame, list,` | `void`          | Queues a `const FramePtr&` for the sessions |
+/// | `          whenFull)`       |                 | of `h` but those in a                       |
 /// |                             |                 | `const RefPtr<ExceptList>&`, which may be   |
-/// |                             |                 | null. Any thread.                           |
+/// |                             |                 | null; full queues are dealt with by an      |
+/// |                             |                 | `OverflowPolicy`. Any thread.               |
 /// | `t.port()`                  | `std::uint16_t` | Where it listens. Any thread.               |
 /// | `t.onLoop()`                | `bool`          | Is this a thread that `stop` waits for, such|
 /// |                             |                 | as one that is in a hook?                   |
@@ -62,7 +63,7 @@ using StopExpression = decltype(std::declval<T&>().stop(std::declval<TransportHa
 template <class T>
 using SendAllExpression = decltype(std::declval<T&>().sendAll(
     std::declval<TransportHandler&>(), std::declval<const FramePtr&>(),
-    std::declval<const RefPtr<ExceptList>&>()));
+    std::declval<const RefPtr<ExceptList>&>(), OverflowPolicy()));
 template <class T>
 using PortExpression = std::enable_if_t<
     std::is_convertible_v<decltype(std::declval<const T&>().port()), std::uint16_t>>;

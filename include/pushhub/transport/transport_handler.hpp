@@ -1,6 +1,8 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -14,9 +16,17 @@
 
 namespace pushhub {
 
+/// Messages that a session's queue had no room for.
+struct Dropped {
+    std::uint64_t messages = 0;
+    std::uint64_t bytes = 0;  ///< Frame headers included.
+    /// Why: `Errc::queueBytesFull`, `Errc::queueMessagesFull`, or `Errc::conflated`.
+    std::error_code reason{};
+};
+
 /// Who gets the events of a transport: a hub. Of one connection the events come one at a time, on
-/// the loop of that connection: once it is admitted, onOpen, then onMessage and onDropped, then
-/// onClose exactly once.
+/// the loop of that connection: once it is admitted, onOpen, then onMessage, onDropped and onDrain,
+/// then onClose exactly once.
 /// No function may throw, and none is called after `Transport::stop` has returned.
 class TransportHandler {
 public:
@@ -24,6 +34,9 @@ public:
 
     /// Limits and time-outs of this handler's sessions.
     virtual const Options& options() const noexcept = 0;
+
+    /// Where the loops add up what waits for this handler's sessions, in bytes.
+    virtual std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept = 0;
 
     /// Offers a well-formed WebSocket handshake. False if the path is not this handler's; then
     /// the next one is asked, and at last the client gets 404. Otherwise the handshake is
@@ -41,8 +54,11 @@ public:
     virtual void onFirstMessage(Connection& connection, const Message& message) noexcept = 0;
     virtual void onMessage(Connection& connection, const Message& message) noexcept = 0;
 
-    /// A broadcast of `bytes` found the session's queue full and was dropped for it.
-    virtual void onDropped(Connection& connection, std::uint64_t bytes) noexcept = 0;
+    /// The session's queue was full, and messages that count as accepted were dropped.
+    virtual void onDropped(Connection& connection, const Dropped& dropped) noexcept = 0;
+
+    /// The session's queue was full, and is half empty now.
+    virtual void onDrain(Connection& connection) noexcept = 0;
     virtual void onClose(Connection& connection, const CloseInfo& info) noexcept = 0;
 
     /// Something went wrong; `connection` is null if it concerns no open session.

@@ -26,7 +26,7 @@ public:
 #endif
 #if !defined(NO_SEND_ALL) && !defined(NOTHING)
     void sendAll(pushhub::TransportHandler&, const pushhub::FramePtr&,
-                 const pushhub::detail::RefPtr<pushhub::ExceptList>&) {}
+                 const pushhub::detail::RefPtr<pushhub::ExceptList>&, pushhub::OverflowPolicy) {}
 #endif
 #if !defined(NO_PORT) && !defined(NOTHING)
     std::uint16_t port() const {

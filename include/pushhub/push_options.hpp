@@ -1,0 +1,20 @@
+#pragma once
+
+#include <optional>
+#include <string_view>
+
+#include <pushhub/options.hpp>
+
+namespace pushhub {
+
+/// How one push differs from what the hub's options say.
+struct PushOptions {
+    /// What the message is about, such as "EURUSD": while an older push with the same key waits in
+    /// a session's queue, this one takes its place there. "" is no key.
+    std::string_view key{};
+
+    /// Instead of `Options::whenQueueFull`. A push with a key conflates if nothing is said here.
+    std::optional<OverflowPolicy> whenQueueFull{};
+};
+
+}  // namespace pushhub
