@@ -1,5 +1,6 @@
 # Builds and runs project/ in one way; called by ctest with the variables that CMakeLists.txt sets.
 
+cmake_minimum_required(VERSION 3.22)
 set(project ${CMAKE_CURRENT_LIST_DIR}/project)
 file(REMOVE_RECURSE ${WORK_DIR})
 file(MAKE_DIRECTORY ${WORK_DIR})
@@ -153,6 +154,26 @@ elseif(WAY STREQUAL "deb")
         message(FATAL_ERROR "there is too much or too little in the package: ${inUsr}")
     endif()
     build_project(find_package ${COMPONENTS} -DCMAKE_PREFIX_PATH=${WORK_DIR}/root/usr)
+elseif(WAY STREQUAL "vcpkg")
+    include(${CMAKE_CURRENT_LIST_DIR}/vcpkg_functions.cmake)
+    set(CURRENT_PACKAGES_DIR ${WORK_DIR}/installed)
+    set(FEATURES core json)
+    foreach(PORT websocketpp pushhub)
+        include(${SOURCE_DIR}/cmake/vcpkg-ports/${PORT}/portfile.cmake)
+    endforeach()
+    check_tree(${CURRENT_PACKAGES_DIR})
+    file(GLOB pkgConfigFiles RELATIVE ${CURRENT_PACKAGES_DIR}/share/pkgconfig
+         ${CURRENT_PACKAGES_DIR}/share/pkgconfig/*)
+    if(NOT pkgConfigFiles STREQUAL "pushhub-json.pc;pushhub.pc")
+        message(FATAL_ERROR "the port installed ${pkgConfigFiles}")
+    endif()
+    file(RENAME ${CURRENT_PACKAGES_DIR} ${WORK_DIR}/moved)
+    build_project(find_package json -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved)
+    # WebSocket++ is that of the port.
+    file(STRINGS ${WORK_DIR}/build/CMakeCache.txt found REGEX "^WebSocketPP_INCLUDE_DIR:")
+    if(NOT found MATCHES "=${WORK_DIR}/moved/include$")
+        message(FATAL_ERROR "WebSocket++ came from elsewhere: ${found}")
+    endif()
 elseif(WAY STREQUAL "include_path")
     # Nothing but folders on the command line, no macro.
     list(TRANSFORM INCLUDE_DIRS PREPEND -idirafter)
