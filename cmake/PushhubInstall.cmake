@@ -1,8 +1,6 @@
 # What is installed, and the package for Debian.
 
 include(CMakePackageConfigHelpers)
-# Nothing that is built is installed, so installing and packing need not build it.
-set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 # Headers only: nothing here depends on the architecture.
 set(packageDir ${CMAKE_INSTALL_DATADIR}/cmake/pushhub)
 set(pkgconfigDir ${CMAKE_INSTALL_DATADIR}/pkgconfig)
@@ -56,10 +54,16 @@ pushhub_install_component(json RapidJSON)
 if(NOT PROJECT_IS_TOP_LEVEL)
     return()
 endif()
+# Nothing that is built is installed, so packing needs not build it.
+set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR "pushhub")
 set(CPACK_PACKAGE_CONTACT "The pushhub contributors <pushhub@packages.invalid>"
     CACHE STRING "Who answers for the package, as Debian's Maintainer")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
+    "Gives a service a WebSocket endpoint and lets any thread of it push messages
+to its connected users: to all, to one, to several. TLS, compression and JSON
+need the suggested packages.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
     OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
