@@ -1,6 +1,7 @@
 # WebSocket++ as the target WebSocketPP::WebSocketPP. Takes a package that brings its own CMake files
-# (Debian, Conan) or else the headers. Sets WebSocketPP_FOUND and WebSocketPP_VERSION. Ask for no
-# version of the package itself: its version file accepts only the very same one.
+# (Debian, Conan, our port for vcpkg) or else the headers. Sets WebSocketPP_FOUND and
+# WebSocketPP_VERSION. Ask for no version of the package itself: its version file accepts only the
+# very same one.
 
 if(NOT TARGET WebSocketPP::WebSocketPP)
     find_package(websocketpp CONFIG QUIET)
@@ -31,7 +32,7 @@ include(FindPackageHandleStandardArgs)
 find_package_handle_standard_args(WebSocketPP
     REQUIRED_VARS WebSocketPP_INCLUDE_DIR
     VERSION_VAR WebSocketPP_VERSION
-    REASON_FAILURE_MESSAGE "Debian and Ubuntu: libwebsocketpp-dev, Conan: websocketpp")
+    REASON_FAILURE_MESSAGE "Debian and Ubuntu: libwebsocketpp-dev, Conan: websocketpp, vcpkg: the port in cmake/vcpkg-ports")
 
 if(WebSocketPP_FOUND AND NOT TARGET WebSocketPP::WebSocketPP)
     add_library(WebSocketPP::WebSocketPP INTERFACE IMPORTED)

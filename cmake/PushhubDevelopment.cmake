@@ -24,6 +24,10 @@ endif()
 add_library(pushhub_development INTERFACE)
 target_compile_options(pushhub_development INTERFACE
     ${PUSHHUB_WARNINGS} $<$<BOOL:${PUSHHUB_WERROR}>:-Werror>)
+if(MSVC)
+    # Our sources are UTF-8, and tests have more sections than an object file has by default.
+    target_compile_options(pushhub_development INTERFACE /utf-8 /bigobj)
+endif()
 if(PUSHHUB_SANITIZE)
     set(flags -fsanitize=${PUSHHUB_SANITIZE} -fno-omit-frame-pointer)
     if(PUSHHUB_SANITIZE MATCHES "undefined")

@@ -63,6 +63,7 @@ is_there() {
     libwebsocketpp-dev) has_header websocketpp/version.hpp ;;
     rapidjson-dev) has_header rapidjson/rapidjson.h ;;
     libssl-dev) has_header openssl/evp.h ;;
+    zlib1g-dev) has_header zlib.h ;;
     catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     nodejs) has_command node ;;
     npm) has_command npm ;;
@@ -71,6 +72,7 @@ is_there() {
     python3-websockets)
         python3 -c 'import websockets' 2>/dev/null || /usr/bin/python3 -c 'import websockets' 2>/dev/null
         ;;
+    python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
     pkg-config) has_command pkg-config ;;
     llvm) has_command llvm-symbolizer ;;
     libclang-rt-dev)
@@ -93,7 +95,8 @@ need() {
 $0: missing here, named as Debian's packages: ${missing[*]}
 This is no Debian, so install what corresponds to them: a C++17 compiler, CMake 3.22 or newer,
 Ninja, standalone Asio 1.18 or newer and WebSocket++ 0.8.2, as far as the list says so; the tests
-also use RapidJSON, Catch2, Node.js 18 or newer with npm, Chromium, and Python with websockets.
+also use RapidJSON, OpenSSL, zlib, Catch2, Node.js 18 or newer with npm, Chromium, and Python with
+websockets and yaml.
 END
         exit 1
     fi
