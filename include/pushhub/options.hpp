@@ -22,7 +22,8 @@ enum class OverflowPolicy : std::uint8_t {
     dropOldest,  ///< The message that has waited longest is dropped for it.
     /// A push with a key takes the place of one with the same key that waits, full or not; for
     /// others `dropOldest`. Of a price only the latest matters. See `PushOptions::key`.
-    conflate
+    conflate,
+    inherit  ///< Of `PushOptions` only: what the hub's options say.
 };
 
 /// What happens to a client that sends more than it may.
@@ -102,6 +103,15 @@ struct Options {
     /// Most sessions of this hub at a time; a handshake beyond it gets 503.
     std::size_t maxSessions = 1'000'000;
 
+    /// Most connections of the listener, sessions and what is none yet; most from one client
+    /// address (of IPv6 a network of 64 bits; `trustedProxies` are exempt); 0 for any number. One
+    /// beyond it is closed at once. And most that are accepted per second, with a second's worth at
+    /// once; 0 for any number: those beyond it wait. Of the listener: set them on the first hub
+    /// that shares one.
+    std::size_t maxConnections = 0;
+    std::size_t maxConnectionsPerAddress = 0;
+    std::uint32_t maxConnectionsPerSecond = 0;
+
     /// Origins that browsers may come from, such as "https://app.example.com" or
     /// "https://*.example.com"; "*" for any. Empty: only pages from the same host and port. A
     /// client that sends no Origin is no browser and may come. See `OriginPolicy`.
@@ -158,6 +168,8 @@ struct Options {
               maxQueueBytes, "from 1024 bytes to 256 GiB");
         check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21, "maxQueueMessages",
               maxQueueMessages, "from 1 to 2097152");
+        check(whenQueueFull < OverflowPolicy::inherit, "whenQueueFull",
+              static_cast<int>(whenQueueFull), "a policy of a hub");
         check(maxTotalQueueBytes >= maxQueueBytes, "maxTotalQueueBytes", maxTotalQueueBytes,
               "at least maxQueueBytes");
         check(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string_view>
 
 #include <pushhub/options.hpp>
@@ -14,7 +13,7 @@ struct PushOptions {
     std::string_view key{};
 
     /// Instead of `Options::whenQueueFull`. A push with a key conflates if nothing is said here.
-    std::optional<OverflowPolicy> whenQueueFull{};
+    OverflowPolicy whenQueueFull = OverflowPolicy::inherit;
 };
 
 }  // namespace pushhub

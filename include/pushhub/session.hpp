@@ -41,10 +41,10 @@ inline std::error_code encode(MessageType type, std::string_view payload, const 
     return {};
 }
 
-inline OverflowPolicy policy(const PushOptions& push, const Options& options) {
-    return push.whenQueueFull ? *push.whenQueueFull
-           : push.key.empty() ? options.whenQueueFull
-                              : OverflowPolicy::conflate;
+inline OverflowPolicy policy(const PushOptions& push, const Options& options) noexcept {
+    return push.whenQueueFull != OverflowPolicy::inherit ? push.whenQueueFull
+           : push.key.empty()                            ? options.whenQueueFull
+                                                         : OverflowPolicy::conflate;
 }
 
 inline void count(SendResult& result, std::error_code refused) {

@@ -12,6 +12,9 @@
 #include <thread>
 #include <vector>
 
+#include <asio/ip/tcp.hpp>
+#include <asio/read_until.hpp>
+
 #include <pushhub/pushhub.hpp>
 
 using namespace pushhub;
@@ -292,6 +295,94 @@ TEST_CASE("a client that does not read is closed at its limit, the others get ev
     CHECK(end.undeliveredMessages > 0);
     CHECK(hub.isOnline("good"));
     CHECK(hub.stats().droppedMessages == 1);
+}
+
+TEST_CASE("a socket that another server has accepted can be handed over") {
+    Events<std::string> messages;
+    PushHub<> hub(anyPort());
+    hub.onMessage([&](SessionPtr, std::string_view text) { messages.add(std::string(text)); });
+    asio::io_context context;
+    asio::ip::tcp::acceptor other(context, {asio::ip::address_v4::loopback(), 0});
+    const auto accept = [&](std::string_view upTo, std::string& received) {
+        asio::ip::tcp::socket socket = other.accept();
+        asio::read_until(socket, asio::dynamic_buffer(received), upTo);
+        return socket;
+    };
+    const std::uint16_t port = other.local_endpoint().port();
+
+    SocketClient early(port);
+    early.sendBytes(handshakeRequest("/websocket/a"));
+    std::string request;
+    hub.transport().adopt(accept("\r\n\r\n", request).release(), request);
+    CHECK(early.waitForEnd());  // the hub is not started
+
+    hub.start();
+    SocketClient client(port);
+    client.sendBytes(handshakeRequest("/websocket/a") +
+                     clientFrame(protocol::Opcode::text, "in one piece"));
+    request.clear();
+    hub.transport().adopt(accept("piece", request).release(), request);
+    CHECK(client.readStatus() == 101);
+    client.sendText("and on");
+    REQUIRE(messages.waitFor(2));
+    CHECK(messages.all() == std::vector<std::string>{"in one piece", "and on"});
+    hub.sendOne("a", "pushed");
+    CHECK(client.readText() == "pushed");
+    hub.transport().adopt(-1, "");  // is closed, whatever it is
+    hub.stop();
+    CHECK(client.readClose() == CloseCode::goingAway);
+}
+
+TEST_CASE("connections of one address and of all are limited") {
+    for (const bool perAddress : {false, true}) {
+        Options options = anyPort();
+        options.address = "::";
+        (perAddress ? options.maxConnectionsPerAddress : options.maxConnections) = 3;
+        PushHub<> hub(options);
+        hub.start();
+        std::vector<SocketClient> clients;
+        for (int i = 0; i < 3; ++i) {
+            clients.push_back(SocketClient::open(hub.port(), "/websocket/a"));
+        }
+        SocketClient fourth(hub.port());
+        CHECK(fourth.waitForEnd());
+        if (perAddress) {  // another address is not concerned
+            CHECK(SocketClient(hub.port(), "::1").handshake("/websocket/a") == 101);
+        }
+        clients.pop_back();
+        CHECK(eventually([&] {
+            try {
+                return SocketClient(hub.port()).handshake("/websocket/a") == 101;
+            } catch (const std::system_error&) {
+                return false;  // still refused
+            }
+        }));
+    }
+}
+
+TEST_CASE("trusted proxies may have more connections than an address may") {
+    Options options = anyPort();
+    options.maxConnectionsPerAddress = 1;
+    options.trustedProxies = {"127.0.0.0/8"};
+    PushHub<> hub(options);
+    hub.start();
+    auto first = SocketClient::open(hub.port(), "/websocket/a");
+    auto second = SocketClient::open(hub.port(), "/websocket/a");
+}
+
+TEST_CASE("connections beyond those of a second wait, and none is lost") {
+    Options options = anyPort();
+    options.maxConnectionsPerSecond = 20;
+    PushHub<> hub(options);
+    hub.start();
+    const auto start = Clock::now();
+    std::vector<SocketClient> clients;
+    for (int i = 0; i < 30; ++i) {
+        clients.push_back(SocketClient::open(hub.port(), "/websocket/a"));
+    }
+    // Twenty at once, the others at 20 per second; how much longer it takes depends on the machine.
+    CHECK(Clock::now() - start >= 450ms);
+    CHECK(hub.sessionCount() == 30);
 }
 
 TEST_CASE("running out of descriptors is survived without spinning") {

@@ -32,18 +32,25 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
         {"maxMessageSize", "1073741825",
          [](Options& o) { o.maxMessageSize = (std::size_t{1} << 30) + 1; }},
         {"maxQueueBytes", "1023", [](Options& o) { o.maxQueueBytes = 1023; }},
-        {"maxQueueBytes", "549755813889",
-         [](Options& o) { o.maxQueueBytes = (std::size_t{1} << 39) + 1; }},
+        {"maxQueueBytes", "274877906945",
+         [](Options& o) { o.maxQueueBytes = (std::size_t{1} << 38) + 1; }},
         {"maxQueueMessages", "0", [](Options& o) { o.maxQueueMessages = 0; }},
-        {"maxQueueMessages", "4194305",
-         [](Options& o) { o.maxQueueMessages = (std::size_t{1} << 22) + 1; }},
+        {"maxQueueMessages", "2097153",
+         [](Options& o) { o.maxQueueMessages = (std::size_t{1} << 21) + 1; }},
         {"maxSessions", "0", [](Options& o) { o.maxSessions = 0; }},
         {"maxHandshakeBytes", "255", [](Options& o) { o.maxHandshakeBytes = 255; }},
         {"maxHandshakeBytes", "65536", [](Options& o) { o.maxHandshakeBytes = 65535 + 1; }},
         {"handshakeTimeout", "0", [](Options& o) { o.handshakeTimeout = 0ms; }},
         {"handshakeTimeout", "-5", [](Options& o) { o.handshakeTimeout = -5ms; }},
         {"handshakeTimeout", "86400001", [](Options& o) { o.handshakeTimeout = 24h + 1ms; }},
-        {"closeTimeout", "0", [](Options& o) { o.closeTimeout = 0ms; }}};
+        {"closeTimeout", "0", [](Options& o) { o.closeTimeout = 0ms; }},
+        {"maxTotalQueueBytes", "1048575",
+         [](Options& o) { o.maxTotalQueueBytes = 1024 * 1024 - 1; }},
+        {"whenQueueFull", "4", [](Options& o) { o.whenQueueFull = OverflowPolicy::inherit; }},
+        {"stallTimeout", "-1", [](Options& o) { o.stallTimeout = -1ms; }},
+        {"stopSpread", "-1", [](Options& o) { o.stopSpread = -1ms; }},
+        {"pingInterval", "86400001", [](Options& o) { o.pingInterval = 24h + 1ms; }},
+        {"pongTimeout", "0", [](Options& o) { o.pongTimeout = 0ms; }}};
     for (const Row& row : rows) {
         Options options;
         row.set(options);
@@ -65,14 +72,15 @@ TEST_CASE("The ends of each range are valid", "[options]") {
         [](Options& o) { o.loops = 1024; },
         [](Options& o) { o.maxMessageSize = 1; },
         [](Options& o) { o.maxQueueBytes = 1024; },
-        [](Options& o) { o.maxQueueBytes = std::size_t{1} << 39; },
+        [](Options& o) { o.maxQueueBytes = o.maxTotalQueueBytes = std::size_t{1} << 38; },
         [](Options& o) { o.maxQueueMessages = 1; },
-        [](Options& o) { o.maxQueueMessages = std::size_t{1} << 22; },
+        [](Options& o) { o.maxQueueMessages = std::size_t{1} << 21; },
         [](Options& o) { o.maxSessions = 1; },
         [](Options& o) { o.maxHandshakeBytes = 256; },
         [](Options& o) { o.maxHandshakeBytes = 65535; },
         [](Options& o) { o.handshakeTimeout = 1ms; },
-        [](Options& o) { o.closeTimeout = 24h; }};
+        [](Options& o) { o.closeTimeout = 24h; },
+        [](Options& o) { o.stallTimeout = o.pingInterval = o.stopSpread = 0ms; }};
     for (const auto& change : changes) {
         Options options;
         change(options);

@@ -36,6 +36,7 @@ struct Model {
     struct Item {
         std::string bytes;
         bool message;
+        std::string key{};
     };
 
     std::deque<Item> items;
@@ -58,6 +59,29 @@ struct Model {
             items.pop_front();
         }
         return written;
+    }
+
+    Written dropOldest() {
+        for (auto item = items.begin(); item != items.end(); ++item) {
+            if (item->message && (item != items.begin() || begun == 0)) {
+                const Written dropped{item->bytes.size(), 1};
+                items.erase(item);
+                return dropped;
+            }
+        }
+        return {};
+    }
+
+    // Bytes of the one that was replaced, 0 if there was none.
+    std::size_t replace(const Item& with) {
+        for (auto item = items.begin(); item != items.end(); ++item) {
+            if (item->key == with.key && (item != items.begin() || begun == 0)) {
+                const std::size_t size = item->bytes.size();
+                *item = with;
+                return size;
+            }
+        }
+        return 0;
     }
 
     // Control frames stay, and what has begun to leave.
@@ -307,7 +331,31 @@ TEST_CASE("The queue does what a queue of bytes does, whatever the order of call
     std::uint32_t position = 0;
 
     for (int step = 0; step < 4000 && same; ++step) {
-        switch (below(7)) {
+        switch (below(9)) {
+            case 7:
+                if (below(3) == 0) {
+                    const Written expected = model.dropOldest();
+                    const Written dropped = queue.dropOldest(pool);
+                    same = same && dropped.bytes == expected.bytes &&
+                           dropped.messages == expected.messages;
+                    left += dropped.messages;
+                }
+                break;
+            case 8: {  // one with a key
+                const std::string key(1 + below(4), 'k');
+                FrameRun run = whole(Frame::make(Opcode::text, payload(), key));
+                const Model::Item item{std::string(run.data(), run.size()), true, key};
+                const std::size_t expected = model.replace(item);
+                same = same && queue.replace(run) == expected;
+                ++pushed;
+                if (expected > 0) {
+                    ++left;
+                } else {
+                    model.items.push_back(item);
+                    queue.push(pool, run);
+                }
+                break;
+            }
             case 0: {  // a frame of its own
                 const FrameRun run = textRun(payload());
                 model.items.push_back({std::string(run.data(), run.size()), true});

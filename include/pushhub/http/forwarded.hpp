@@ -321,6 +321,13 @@ public:
         }
     }
 
+    /// True if a proxy with that address ("address" or "address:port") is trusted. Linear in the
+    /// networks. Any thread.
+    bool isTrusted(std::string_view addressPort) const {
+        const std::optional<detail::IpEndpoint> peer = detail::parseIpEndpoint(addressPort);
+        return peer && isTrusted(peer->address);
+    }
+
     /// The address of the client: "address:port", or "address" when no port is known, in the form
     /// of RFC 5952.
     ///
@@ -336,8 +343,7 @@ public:
         if (networks_.empty()) {
             return std::string(peerAddressPort);
         }
-        const std::optional<detail::IpEndpoint> peer = detail::parseIpEndpoint(peerAddressPort);
-        if (!peer || !isTrusted(peer->address)) {
+        if (!isTrusted(peerAddressPort)) {
             return std::string(peerAddressPort);
         }
         std::vector<std::string_view> lists = request.headerValues("X-Forwarded-For");

@@ -3,12 +3,14 @@
 #include <array>
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
 
 #include <pushhub/transport/asio_loop.hpp>
+#include <pushhub/transport/connection_limits.hpp>
 
 namespace pushhub::detail {
 
@@ -24,8 +26,16 @@ public:
         return remote_.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
     }
 
+    /// Keeps the place among those of its address until the socket is closed.
+    void setPlace(std::unique_ptr<AddressLimit::Place> place) noexcept {
+        place_ = std::move(place);
+    }
+
     static void start(Connection& connection) {
-        static_cast<AsioConnection&>(connection).waitReadable();
+        auto& self = static_cast<AsioConnection&>(connection);
+        if (self.socket_ && !self.readingPaused()) {
+            self.waitReadable();
+        }
     }
 
 private:
@@ -138,11 +148,15 @@ private:
         socket_->shutdown(Socket::shutdown_send, ignored);
     }
 
-    void closeSocket() noexcept override { socket_.reset(); }
+    void closeSocket() noexcept override {
+        socket_.reset();
+        place_.reset();
+    }
 
     std::optional<Socket> socket_;
     Tcp::endpoint remote_;
     HandlerMemory readMemory_;
+    std::unique_ptr<AddressLimit::Place> place_;
     bool waiting_ = false;  // for bytes
 };
 

@@ -4,10 +4,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include <pushhub/http/forwarded.hpp>
 #include <pushhub/transport/asio_connection.hpp>
 
 namespace pushhub::detail {
@@ -15,8 +18,12 @@ namespace pushhub::detail {
 /// Accepts connections on the first loop and deals them out to the least busy one.
 class AsioListener final : public RefCounted<AsioListener> {
 public:
-    AsioListener(std::vector<RefPtr<AsioLoop>> loops, std::atomic<std::uint64_t>& nextId)
+    AsioListener(std::vector<RefPtr<AsioLoop>> loops, const Options& options,
+                 std::atomic<std::uint64_t>& nextId)
         : loops_(std::move(loops)),
+          options_(options),
+          proxies_(options.trustedProxies),
+          addresses_(makeRef<AddressLimit>(options.maxConnectionsPerAddress)),
           nextId_(nextId),
           acceptor_(std::in_place, loops_.front()->context()),
           retryTimer_(std::in_place, loops_.front()->context()) {}
@@ -41,6 +48,18 @@ public:
                               AsioHandler::of<&AsioListener::acceptAll>(*loops_.front(), *this));
     }
 
+    /// Takes over a connected socket that somebody else has accepted, and what was read from it.
+    void adopt(SocketHandle& handle, std::string received) {
+        AsioLoop& loop = leastBusy();
+        Socket socket(loop.context());
+        NetError error;
+        handle.moveTo(socket, error);
+        const Tcp::endpoint remote = error ? Tcp::endpoint() : socket.remote_endpoint(error);
+        if (!error) {
+            take(loop, std::move(socket), remote, nullptr, std::move(received));
+        }
+    }
+
     void close() noexcept {
         acceptor_.reset();
         retryTimer_.reset();
@@ -50,6 +69,9 @@ private:
     void acceptAll() {
         constexpr int maxAccepts = 64;
         for (int i = 0; i < maxAccepts && acceptor_; ++i) {
+            if (isTooEarly()) {
+                return;
+            }
             AsioLoop& loop = leastBusy();
             Socket socket(loop.context());
             Tcp::endpoint remote;
@@ -68,19 +90,32 @@ private:
                 continue;  // that client has gone before we came
             }
             exhausted_ = false;
-            socket.non_blocking(true, error);
-            if (!error) {
-                socket.set_option(NoDelay(), error);
+            countAccepted();
+            std::unique_ptr<AddressLimit::Place> place;
+            if (!hasRoomFor(remote, place)) {
+                continue;  // closed, as if nobody listened
             }
-            if (!error) {
-                loop.adopt(makeRef<AsioConnection>(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
-                                                   std::move(socket), remote),
-                           &AsioConnection::start);
-            }
+            take(loop, std::move(socket), remote, std::move(place));
         }
         if (acceptor_) {
             waitForClients();
         }
+    }
+
+    void take(AsioLoop& loop, Socket socket, const Tcp::endpoint& remote,
+              std::unique_ptr<AddressLimit::Place> place, std::string received = {}) {
+        NetError error;
+        socket.non_blocking(true, error);
+        if (!error) {
+            socket.set_option(NoDelay(), error);
+        }
+        if (error) {
+            return;  // it has gone already
+        }
+        auto connection = makeRef<AsioConnection>(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
+                                                  std::move(socket), remote);
+        connection->setPlace(std::move(place));
+        loop.adopt(std::move(connection), std::move(received), &AsioConnection::start);
     }
 
     // The socket stays readable while there is nothing to accept it with, so to wait for it would
@@ -90,8 +125,55 @@ private:
             loops_.front()->report(standardError(error),
                                    "cannot accept connections; trying again until it works");
         }
-        retryTimer_->expires_after(std::chrono::milliseconds(100));
+        acceptAt(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+    }
+
+    void acceptAt(std::chrono::steady_clock::time_point time) {
+        retryTimer_->expires_at(time);
         retryTimer_->async_wait(AsioHandler::of<&AsioListener::acceptAll>(*loops_.front(), *this));
+    }
+
+    // True if as many have come in this second as may; then the next ones wait in the listener's
+    // queue until their time has come (generic cell rate algorithm, with a second's worth at once).
+    bool isTooEarly() {
+        if (options_.maxConnectionsPerSecond == 0) {
+            return false;
+        }
+        const auto now = std::chrono::steady_clock::now();
+        if (rateReached_ > now) {
+            acceptAt(rateReached_);
+            return true;
+        }
+        rateReached_ = std::max(rateReached_, now - std::chrono::seconds(1));
+        return false;
+    }
+
+    void countAccepted() {
+        if (options_.maxConnectionsPerSecond > 0) {
+            rateReached_ +=
+                std::chrono::nanoseconds(1'000'000'000 / options_.maxConnectionsPerSecond);
+        }
+    }
+
+    bool hasRoomFor(const Tcp::endpoint& remote, std::unique_ptr<AddressLimit::Place>& place) {
+        if (options_.maxConnections > 0) {
+            std::size_t connections = 0;
+            for (const auto& loop : loops_) {
+                connections += loop->load();
+            }
+            if (connections >= options_.maxConnections) {
+                return false;
+            }
+        }
+        const net::ip::address address = remote.address();
+        if (options_.maxConnectionsPerAddress == 0 || proxies_.isTrusted(address.to_string())) {
+            return true;
+        }
+        const net::ip::address_v6 v6 =
+            address.is_v6() ? address.to_v6()
+                            : net::ip::make_address_v6(net::ip::v4_mapped, address.to_v4());
+        place = addresses_->enter(v6.to_bytes());
+        return place != nullptr;
     }
 
     AsioLoop& leastBusy() const {
@@ -101,6 +183,10 @@ private:
     }
 
     const std::vector<RefPtr<AsioLoop>> loops_;
+    const Options options_;
+    const ProxyTrust proxies_;
+    const RefPtr<AddressLimit> addresses_;
+    std::chrono::steady_clock::time_point rateReached_{};
     std::atomic<std::uint64_t>& nextId_;
     std::optional<Acceptor> acceptor_;
     std::optional<Timer> retryTimer_;

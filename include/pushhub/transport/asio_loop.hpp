@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -99,11 +100,15 @@ public:
         });
     }
 
-    /// Takes a new connection on. Any thread.
-    void adopt(RefPtr<Connection> connection, void (*start)(Connection&)) {
+    /// Takes a new connection on, from which `received` was read already. Any thread.
+    void adopt(RefPtr<Connection> connection, std::string received, void (*start)(Connection&)) {
         countConnection();
-        auto begin = [this, connection = std::move(connection), start] {
+        auto begin = [this, connection = std::move(connection), received = std::move(received),
+                      start]() mutable {
             add(*connection);
+            if (!received.empty()) {
+                connection->receive(received.data(), received.size());
+            }
             start(*connection);
         };
         if (onLoop()) {

@@ -90,6 +90,32 @@ using Acceptor = net::basic_socket_acceptor<Tcp, Executor>;
 using Timer = net::basic_waitable_timer<std::chrono::steady_clock,
                                         net::wait_traits<std::chrono::steady_clock>, Executor>;
 
+/// A socket of the operating system on its way from one owner to another.
+class SocketHandle {
+public:
+    explicit SocketHandle(Socket::native_handle_type handle) noexcept : handle_(handle) {}
+    SocketHandle(const SocketHandle&) = delete;
+    SocketHandle& operator=(const SocketHandle&) = delete;
+    ~SocketHandle() {
+        if (!taken_) {
+            net::io_context context;
+            Socket socket(context);
+            NetError error;
+            moveTo(socket, error);  // which closes it
+        }
+    }
+
+    // The protocol matters only for what is not done with a connected socket.
+    void moveTo(Socket& socket, NetError& error) {
+        socket.assign(Tcp::v4(), handle_, error);
+        taken_ = true;
+    }
+
+private:
+    const Socket::native_handle_type handle_;
+    bool taken_ = false;
+};
+
 /// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
 inline std::error_code standardError(const NetError& error) noexcept {
     return error.category() == net::error::get_system_category()

@@ -85,7 +85,7 @@ public:
         }));
         handlers_.erase(found);
         if (last) {
-            listener_ = nullptr;
+            setListener(nullptr);
             for (const auto& loop : *loops_) {
                 while (hostContext_ && !loop->quiet()) {
                     pause();
@@ -111,6 +111,21 @@ public:
             command.except = except;
             command.whenFull = whenFull;
             loop->submit(std::move(command));
+        }
+    }
+
+    /// Takes over a connected TCP socket of another server in this process, such as
+    /// `socket.release()` of Boost.Beast, and closes it in the end. `received` is what was read
+    /// from it: the whole handshake request, and whatever came behind. Any thread, while started;
+    /// otherwise, or if the client has gone, the socket is closed.
+    void adopt(detail::Socket::native_handle_type socket, std::string received) {
+        const auto handle = std::make_shared<detail::SocketHandle>(socket);
+        const std::lock_guard<std::mutex> lock(loopsMutex_);
+        if (listener_) {
+            loops_->front()->call(
+                [listener = listener_, handle, received = std::move(received)]() mutable {
+                    listener->adopt(*handle, std::move(received));
+                });
         }
     }
 
@@ -143,6 +158,11 @@ private:
         auto shared = std::make_shared<const Loops>(std::move(loops));
         const std::lock_guard<std::mutex> lock(loopsMutex_);
         loops_.swap(shared);
+    }
+
+    void setListener(detail::RefPtr<detail::AsioListener> listener) {
+        const std::lock_guard<std::mutex> lock(loopsMutex_);
+        listener_ = std::move(listener);
     }
 
     static detail::Tcp::endpoint parseEndpoint(const Options& options) {
@@ -182,7 +202,7 @@ private:
                 loops.push_back(detail::makeRef<detail::AsioLoop>(options_, count));
             }
         }
-        auto listener = detail::makeRef<detail::AsioListener>(loops, nextId_);
+        auto listener = detail::makeRef<detail::AsioListener>(loops, options_, nextId_);
         try {
             listener->open(endpoint_);
             port_ = listener->port();
@@ -191,7 +211,7 @@ private:
                                     "pushhub: cannot listen on " + where());
         }
         setLoops(std::move(loops));
-        listener_ = std::move(listener);
+        setListener(std::move(listener));
         if (!hostContext_) {
             for (const auto& loop : *loops_) {
                 loop->startThread();
@@ -257,7 +277,7 @@ private:
     std::vector<TransportHandler*> handlers_;
     std::mutex laterMutex_;
     std::vector<std::thread> later_;
-    mutable std::mutex loopsMutex_;
+    mutable std::mutex loopsMutex_;  // for readers of the next two
     std::shared_ptr<const Loops> loops_ = std::make_shared<const Loops>();
     detail::RefPtr<detail::AsioListener> listener_;
     std::atomic<std::uint64_t> nextId_{0};

@@ -52,7 +52,8 @@ public:
 
     /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's
     /// write is one buffer; the first of a row is not copied.
-    void append(FramePtr frame, detail::RefPtr<ExceptList> except, OverflowPolicy whenFull = OverflowPolicy::close) {
+    void append(FramePtr frame, detail::RefPtr<ExceptList> except,
+                OverflowPolicy whenFull = OverflowPolicy::close) {
         const std::uint32_t size = frame->size();
         const bool joinable = size <= maxJoined && !except && frame->key().empty();
         if (joinable && open_ && !entries_.empty() && entries_.back().whenFull == whenFull) {

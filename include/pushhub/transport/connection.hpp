@@ -624,9 +624,11 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
 inline void Connection::answerPing(std::string_view payload) {
     if (waitingPong_ && !waitingPong_->unique() && !queue_.started(waitingPong_)) {
         budget_.release(waitingPong_->size(), 0);
+        unqueued(waitingPong_->size());
         waitingPong_->clear();
         waitingPong_->append(protocol::Opcode::pong, payload);
         budget_.add(waitingPong_->size(), 0);
+        channel_->queuedBytes += waitingPong_->size();
         return;
     }
     FramePtr pong = Frame::allocate(2 + protocol::maxControlPayload);

@@ -63,7 +63,9 @@ public:
             return false;
         }
         if (!pipe_->toServer.empty()) {
-            std::string bytes = std::exchange(pipe_->toServer, {});
+            constexpr std::size_t mostAtOnce = 16 * 1024;  // as from a socket
+            std::string bytes = pipe_->toServer.substr(0, mostAtOnce);
+            pipe_->toServer.erase(0, bytes.size());
             receive(bytes.data(), bytes.size());
             return true;
         }
@@ -147,10 +149,11 @@ public:
 
     void finish() { shutdown(); }
 
+    std::chrono::steady_clock::time_point now() const noexcept override { return now_; }
+
 private:
     void wake() override { woken_ = true; }
     void timersArmed() override {}
-    std::chrono::steady_clock::time_point now() const noexcept override { return now_; }
 
     std::vector<RefPtr<LoopbackConnection>> connections_;
     std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
@@ -192,6 +195,7 @@ public:
     /// Code and reason of the hub's close frame, if it has sent one.
     std::optional<CloseCode> closeCode() const noexcept { return closeCode_; }
     const std::string& closeReason() const noexcept { return closeReason_; }
+    std::size_t pings() const noexcept { return pings_; }
     std::size_t pongs() const noexcept { return pongs_; }
 
     void send(std::string_view text) { sendFrame(protocol::Opcode::text, text); }
@@ -270,6 +274,7 @@ private:
         unread_.erase(0, size);
         switch (opcode) {
             case protocol::Opcode::ping:
+                ++pings_;
                 sendFrame(protocol::Opcode::pong, payload);
                 break;
             case protocol::Opcode::pong:
@@ -300,6 +305,7 @@ private:
     std::optional<CloseCode> closeCode_;
     std::string closeReason_;
     int status_ = 0;
+    std::size_t pings_ = 0;
     std::size_t pongs_ = 0;
     bool closeSent_ = false;
 };
@@ -421,6 +427,12 @@ public:
         for (const auto& function : functions) {
             function();
         }
+    }
+
+    /// Time on the clock that `advance` moves, as in `Session::lastSeen`. While a hub is started.
+    std::chrono::steady_clock::time_point now() const noexcept {
+        const auto current = loop();
+        return current ? current->now() : std::chrono::steady_clock::time_point();
     }
 
     /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
