@@ -13,7 +13,7 @@
 #include <vector>
 
 #include <asio/ip/tcp.hpp>
-#include <asio/read_until.hpp>
+#include <asio/read.hpp>
 
 #include <pushhub/pushhub.hpp>
 
@@ -303,25 +303,26 @@ TEST_CASE("a socket that another server has accepted can be handed over") {
     hub.onMessage([&](SessionPtr, std::string_view text) { messages.add(std::string(text)); });
     asio::io_context context;
     asio::ip::tcp::acceptor other(context, {asio::ip::address_v4::loopback(), 0});
-    const auto accept = [&](std::string_view upTo, std::string& received) {
+    const auto accept = [&](const std::string& expected) {
         asio::ip::tcp::socket socket = other.accept();
-        asio::read_until(socket, asio::dynamic_buffer(received), upTo);
-        return socket;
+        std::string received(expected.size(), '\0');
+        asio::read(socket, asio::buffer(received));
+        CHECK(received == expected);
+        return socket.release();
     };
+    const std::string request = handshakeRequest("/websocket/a");
     const std::uint16_t port = other.local_endpoint().port();
 
     SocketClient early(port);
-    early.sendBytes(handshakeRequest("/websocket/a"));
-    std::string request;
-    hub.transport().adopt(accept("\r\n\r\n", request).release(), request);
+    early.sendBytes(request);
+    hub.transport().adopt(accept(request), request);
     CHECK(early.waitForEnd());  // the hub is not started
 
     hub.start();
     SocketClient client(port);
-    client.sendBytes(handshakeRequest("/websocket/a") +
-                     clientFrame(protocol::Opcode::text, "in one piece"));
-    request.clear();
-    hub.transport().adopt(accept("piece", request).release(), request);
+    const std::string more = request + clientFrame(protocol::Opcode::text, "in one piece");
+    client.sendBytes(more);
+    hub.transport().adopt(accept(more), more);
     CHECK(client.readStatus() == 101);
     client.sendText("and on");
     REQUIRE(messages.waitFor(2));
