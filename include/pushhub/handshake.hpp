@@ -48,7 +48,7 @@ public:
     /// Who carries out a decision, on the connection's loop: the hub.
     class Decider {
     public:
-        virtual void admit(Handshake& handshake, Acceptance acceptance) noexcept = 0;
+        virtual void admit(Handshake& handshake, Acceptance acceptance) = 0;
 
     protected:
         ~Decider() = default;

@@ -11,6 +11,7 @@
 #include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -446,18 +447,34 @@ private:
             result.offline += sessions.empty() ? 1 : 0;
             sessions.forEach([&](const SessionPtr& session) {
                 Connection& connection = session->connection();
-                const std::error_code refused = connection.reserve(*frame, whenFull);
-                detail::count(result, refused);
-                if (!refused) {
-                    commandsFor(perLoop, connection.loop(), userIds.size())
-                        .push_back(connection.sendCommand(frame, whenFull));
-                }
+                commandsFor(perLoop, connection.loop(), userIds.size())
+                    .push_back(connection.sendCommand(frame, whenFull));
             });
         }
         for (auto& [loop, commands] : perLoop) {
-            loop->submit(commands.data(), commands.size());
+            submit(*loop, commands, whenFull, result);
         }
         return result;
+    }
+
+    // Hands over those frames for which there is room.
+    static void submit(LoopContext& loop, std::vector<Command>& commands, OverflowPolicy whenFull,
+                       SendResult& result) {
+        const auto refuses = [&](const Command& command) {
+            const std::error_code refused = command.connection->reserve(*command.frame, whenFull);
+            detail::count(result, refused);
+            return static_cast<bool>(refused);
+        };
+        commands.erase(std::remove_if(commands.begin(), commands.end(), refuses), commands.end());
+        try {
+            loop.submit(commands.data(), commands.size());
+        } catch (const std::bad_alloc&) {
+            for (const Command& command : commands) {
+                command.connection->takeBack(*command.frame);
+                --result.accepted;
+                detail::count(result, std::make_error_code(std::errc::not_enough_memory));
+            }
+        }
     }
 
     using LoopCommands = std::pair<LoopContext*, std::vector<Command>>;
@@ -486,7 +503,7 @@ private:
         return queuedBytes_;
     }
 
-    bool onHandshake(PendingHandshake& pending) noexcept override {
+    bool onHandshake(PendingHandshake& pending) override {
         std::vector<std::string> params;
         if (!path_->match(pending.request().path(), params)) {
             return false;
@@ -534,7 +551,7 @@ private:
     }
 
     // The hook's turn, or the answer without one.
-    void decide(PendingHandshake& pending, std::vector<std::string> params) noexcept {
+    void decide(PendingHandshake& pending, std::vector<std::string> params) {
         std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
         if (!handshakeHook_ && !firstMessageHook_) {
             pending.decide(
@@ -556,7 +573,7 @@ private:
         return proxies_.clientAddress(pending.connection().remoteAddress(), pending.request());
     }
 
-    void admit(Handshake& handshake, Acceptance acceptance) noexcept override {
+    void admit(Handshake& handshake, Acceptance acceptance) override {
         PendingHandshake& pending = handshake.pending();
         Connection& connection = pending.connection();
         const bool believed = acceptance.userId.empty();
@@ -576,7 +593,7 @@ private:
 
     // The client may come: a session, if the limits allow one more.
     void openSession(PendingHandshake& pending, std::string userId, std::vector<std::string> params,
-                     Acceptance acceptance) noexcept {
+                     Acceptance acceptance) {
         Connection& connection = pending.connection();
         if (acceptance.expires && *acceptance.expires <= std::chrono::system_clock::now()) {
             connection.rejectHandshake({401, "expired\n"});
@@ -606,12 +623,19 @@ private:
                     : HttpResponse{409, "this user has too many sessions\n"});
             return;
         }
-        if (connection.open()) {
-            connection.admit(session);
-        } else {
-            connection.acceptHandshake(
-                {std::move(acceptance.subprotocol), std::move(acceptance.headers)},
-                session->request(), session);
+        try {
+            if (connection.open()) {
+                connection.admit(session);
+            } else {
+                connection.acceptHandshake(
+                    {std::move(acceptance.subprotocol), std::move(acceptance.headers)},
+                    session->request(), session);
+            }
+        } catch (const std::bad_alloc&) {
+            if (!connection.admitted()) {
+                registry_.remove(*session);  // otherwise onClose does
+            }
+            throw;
         }
         if (!options_.keepRequest) {
             session->takeRequest();
@@ -636,7 +660,7 @@ private:
         }
     }
 
-    std::optional<HttpResponse> onHttp(const HttpRequest& request) noexcept override {
+    std::optional<HttpResponse> onHttp(const HttpRequest& request) override {
         std::optional<HttpResponse> response;
         const bool good = guarded(nullptr, "onHttp", [&] {
             if (httpHook_) {
@@ -664,7 +688,7 @@ private:
 
     // Another handshake object for the second decision, so that one who kept the first one cannot
     // make it.
-    void onFirstMessage(Connection& connection, const Message& message) noexcept override {
+    void onFirstMessage(Connection& connection, const Message& message) override {
         const auto first = std::static_pointer_cast<Handshake>(connection.attachment());
         const auto pending =
             detail::makeRef<PendingHandshake>(connection, first->pending().takeRequest());
@@ -733,13 +757,22 @@ private:
             function();
             return true;
         } catch (const std::system_error& error) {
-            report(session, error.code(), std::string(hook) + ": " + error.what());
+            reportHook(session, error.code(), hook, error.what());
         } catch (const std::exception& error) {
-            report(session, Errc::hookFailed, std::string(hook) + ": " + error.what());
+            reportHook(session, Errc::hookFailed, hook, error.what());
         } catch (...) {
-            report(session, Errc::hookFailed, std::string(hook) + ": not a std::exception");
+            reportHook(session, Errc::hookFailed, hook, "not a std::exception");
         }
         return false;
+    }
+
+    void reportHook(const SessionPtr& session, std::error_code error, const char* hook,
+                    const char* what) noexcept {
+        try {
+            report(session, error, std::string(hook) + ": " + what);
+        } catch (const std::bad_alloc&) {
+            report(session, error, hook);
+        }
     }
 
     void report(const SessionPtr& session, std::error_code error, std::string_view what) noexcept {

@@ -103,17 +103,23 @@ public:
         }
         Shard& shard = shardOf(session->userId());
         const std::lock_guard<std::mutex> lock(shard.mutex);
-        UserSessions& sessions = shard.users[session->userId()];
-        if (mostPerUser > 0 && sessions.openCount() >= mostPerUser) {
+        try {
+            UserSessions& sessions = shard.users[session->userId()];
+            if (mostPerUser > 0 && sessions.openCount() >= mostPerUser) {
+                --sessions_;
+                return Added::userFull;
+            }
+            const bool firstOfUser = sessions.empty();
+            sessions.add(session);
+            users_ += firstOfUser ? 1 : 0;
+        } catch (...) {
             --sessions_;
-            return Added::userFull;
+            throw;
         }
-        users_ += sessions.empty() ? 1 : 0;
-        sessions.add(session);
         return Added::yes;
     }
 
-    void remove(const Session& session) {
+    void remove(const Session& session) noexcept {
         Shard& shard = shardOf(session.userId());
         const std::lock_guard<std::mutex> lock(shard.mutex);
         const auto user = shard.users.find(session.userId());

@@ -72,10 +72,10 @@ public:
     std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept override {
         return std::make_shared<std::atomic<std::uint64_t>>(0);
     }
-    bool onHandshake(PendingHandshake&) noexcept override { return false; }
-    std::optional<HttpResponse> onHttp(const HttpRequest&) noexcept override { return {}; }
+    bool onHandshake(PendingHandshake&) override { return false; }
+    std::optional<HttpResponse> onHttp(const HttpRequest&) override { return {}; }
     void onOpen(Connection&) noexcept override {}
-    void onFirstMessage(Connection&, const Message&) noexcept override {}
+    void onFirstMessage(Connection&, const Message&) override {}
     void onMessage(Connection&, const Message&) noexcept override {}
     void onDropped(Connection&, const Dropped&) noexcept override {}
     void onDrain(Connection&) noexcept override {}

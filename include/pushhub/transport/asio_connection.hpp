@@ -47,8 +47,12 @@ private:
                                                    asioLoop(), *this, &readMemory_));
     }
 
-    // One connection reads a few buffers at most before the others get their turn.
     void readable() {
+        orCut([this] { readSome(); });
+    }
+
+    // One connection reads a few buffers at most before the others get their turn.
+    void readSome() {
         constexpr int maxReads = 4;
         std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
         for (int i = 0; i < maxReads && socket_ && !readingPaused(); ++i) {
@@ -139,7 +143,7 @@ private:
 
     void socketWritable() {
         if (socket_) {
-            writable();
+            orCut([this] { writable(); });
         }
     }
 

@@ -67,6 +67,14 @@ public:
 
 private:
     void acceptAll() {
+        try {
+            acceptSome();
+        } catch (const std::bad_alloc&) {
+            exhausted(net::error::no_memory);
+        }
+    }
+
+    void acceptSome() {
         constexpr int maxAccepts = 64;
         for (int i = 0; i < maxAccepts && acceptor_; ++i) {
             if (isTooEarly()) {

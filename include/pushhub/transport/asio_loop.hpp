@@ -107,14 +107,23 @@ public:
                       start]() mutable {
             add(*connection);
             if (!received.empty()) {
-                connection->receive(received.data(), received.size());
+                connection->orCut([&] { connection->receive(received.data(), received.size()); });
             }
             start(*connection);
         };
         if (onLoop()) {
             begin();
-        } else {
-            call(std::move(begin));
+            return;
+        }
+        bool kept = false;
+        try {
+            kept = call(std::move(begin));
+        } catch (const std::bad_alloc&) {
+            discountConnection();
+            throw;
+        }
+        if (!kept) {
+            discountConnection();
         }
     }
 

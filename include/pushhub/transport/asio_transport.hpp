@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
 #include <pushhub/transport/asio_listener.hpp>
 #include <pushhub/transport/transport.hpp>
@@ -66,7 +67,9 @@ public:
         helpHost_ = hostContext_ && !wait(*onEachLoop([](detail::AsioLoop&, auto done) { done(); }),
                                           std::chrono::steady_clock::now() + hostPatience);
         if (last) {
-            loops_->front()->call([listener = listener_] { listener->close(); });
+            detail::insist([&] {
+                return loops_->front()->call([listener = listener_] { listener->close(); });
+            });
         }
         const auto closed = onEachLoop(
             [&handler](detail::AsioLoop& loop, auto done) { loop.closeAll(handler, done); });
@@ -222,10 +225,13 @@ private:
     // Calls `function(loop, done)` on each loop; `done` counts down the latch.
     template <class Function>
     std::shared_ptr<detail::Latch> onEachLoop(Function function) {
-        auto latch = std::make_shared<detail::Latch>(loops_->size());
+        const std::size_t count = loops_->size();
+        auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
         for (const auto& loop : *loops_) {
-            loop->call([loop = loop.get(), function, latch] {
-                function(*loop, [latch] { latch->countDown(); });
+            detail::insist([&] {
+                return loop->call([loop = loop.get(), function, latch] {
+                    function(*loop, [latch] { latch->countDown(); });
+                });
             });
         }
         return latch;

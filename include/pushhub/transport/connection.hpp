@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -73,9 +74,18 @@ public:
         if (const std::error_code refused = reserve(*frame, whenFull)) {
             return refused;
         }
-        loop_->submit(sendCommand(std::move(frame), whenFull));
-        return {};
+        try {
+            Command command = sendCommand(frame, whenFull);
+            loop_->submit(&command, 1);
+            return {};
+        } catch (const std::bad_alloc&) {
+            takeBack(*frame);
+            return std::make_error_code(std::errc::not_enough_memory);
+        }
     }
+
+    /// Gives up the room that was reserved for a frame.
+    void takeBack(const Frame& frame) noexcept { budget_.release(frame.size(), 1); }
 
     /// What the loop is to do for a frame for which room was reserved.
     Command sendCommand(FramePtr frame, OverflowPolicy whenFull) {
@@ -100,6 +110,17 @@ public:
     void setAttachment(std::shared_ptr<void> attachment) { attachment_ = std::move(attachment); }
     Channel* channel() const noexcept { return channel_.get(); }
     bool open() const noexcept { return phase_ == Phase::open; }
+    bool admitted() const noexcept { return admitted_; }
+
+    /// Runs some work of the connection. If there is no memory for it, the connection is cut.
+    template <class Function>
+    void orCut(Function function) noexcept {
+        try {
+            function();
+        } catch (const std::bad_alloc&) {
+            abort(std::make_error_code(std::errc::not_enough_memory));
+        }
+    }
 
     /// The channel whose handler is asked to decide the handshake, and then decides it.
     void setChannel(detail::RefPtr<Channel> channel) { channel_ = std::move(channel); }
@@ -143,14 +164,13 @@ public:
     void flush();
 
     /// Sends a close frame and waits for the peer's. `dropQueue`: what waits is not sent first.
-    /// `missed`: what counts as undelivered beside what waits.
     void beginClose(CloseCode code, std::string_view reason, ClosedBy by, std::error_code error,
-                    bool dropQueue, Written missed = {});
+                    bool dropQueue);
     /// The same with the frame that `close` made.
     void beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error);
 
     /// Ends at once, without a closing handshake.
-    void abort(std::error_code error);
+    void abort(std::error_code error) noexcept;
 
     /// Answers a pending handshake with 101. With an attachment the connection is admitted as a
     /// session; without, it is open for one message, and for `Options::decisionTimeout`.
@@ -272,7 +292,8 @@ private:
     void endPause(PauseReason reason);
     void enqueueBroadcast(FrameRun run, OverflowPolicy whenFull);
     void writeBroadcasts();
-    std::uint32_t queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
+    static std::uint32_t wholeMessages(const FrameRun& run, std::size_t written) noexcept;
+    void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
     void waitForSocket(bool progress);
@@ -282,11 +303,11 @@ private:
     void checkDeadlines();
     TimePoint pingDue() const noexcept;
 
-    void missBroadcasts();
+    void missBroadcasts(CloseInfo& info) noexcept;
     void dropQueue();
     void finishClose();
-    void reportClose();
-    void linger();
+    void reportClose(CloseInfo info) noexcept;
+    void linger() noexcept;
     void end() noexcept;
 
     detail::RefPtr<LoopContext> loop_;
@@ -353,7 +374,11 @@ inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy wh
             break;
     }
     if (whenFull == OverflowPolicy::close) {
-        close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, full);
+        try {
+            close(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, full);
+        } catch (const std::bad_alloc&) {
+            // It stays open, and full: the next push tries again.
+        }
     }
     wasFull_.store(true, std::memory_order_relaxed);
     return full;
@@ -368,15 +393,20 @@ inline std::error_code Connection::close(CloseCode code, std::string_view reason
         return {};
     }
     reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
-    budget_.close();
     Command command;
     command.kind = Command::Kind::close;
     command.closedBy = by;
     command.error = error;
     command.connection = detail::RefPtr<Connection>(this);
     command.frame = Frame::make(protocol::Opcode::close, protocol::closePayload(code, reason));
-    loop_->submit(std::move(command));
-    return {};
+    budget_.close();
+    try {
+        loop_->submit(&command, 1);
+        return {};
+    } catch (const std::bad_alloc&) {
+        budget_.reopen();
+        throw;
+    }
 }
 
 // Handshake ----------------------------------------------------------------------------------
@@ -468,14 +498,14 @@ inline void Connection::admit(std::shared_ptr<void> attachment) {
     if (phase_ != Phase::open || admitted_) {
         return;
     }
+    if (options().maxInboundMessagesPerSecond > 0 || options().maxInboundBytesPerSecond > 0) {
+        inboundRate_ = std::make_unique<InboundRate>();
+    }
     loop_->disarmTimer(*this);
     attachment_ = std::move(attachment);
     admitted_ = true;
     channel_->log.seal();  // what comes now must not be joined to what came before this session
     seen_ = channel_->log.end();
-    if (options().maxInboundMessagesPerSecond > 0 || options().maxInboundBytesPerSecond > 0) {
-        inboundRate_ = std::make_unique<InboundRate>();
-    }
     schedule();
     loop_->connectionOpened(*this);
     channel_->handler->onOpen(*this);
@@ -541,15 +571,21 @@ inline std::error_code PendingHandshake::decide(std::function<void()> decision) 
         return Errc::handshakeAnswered;
     }
     if (connection_->loop().onLoop()) {
-        decision();
+        connection_->orCut(decision);
         return {};
     }
     Command command;
-    command.function =
-        std::make_unique<std::function<void()>>([self = detail::RefPtr<PendingHandshake>(this),
-                                                 decision = std::move(decision)] { decision(); });
-    return connection_->loop().submit(std::move(command)) ? std::error_code()
-                                                          : Errc::handshakeAnswered;
+    command.function = std::make_unique<std::function<void()>>(
+        [self = detail::RefPtr<PendingHandshake>(this), decision = std::move(decision)] {
+            self->connection_->orCut(decision);
+        });
+    try {
+        return connection_->loop().submit(&command, 1) ? std::error_code()
+                                                       : Errc::handshakeAnswered;
+    } catch (const std::bad_alloc&) {
+        decided_ = false;  // let the caller try again
+        throw;
+    }
 }
 
 inline std::error_code PendingHandshake::reject(HttpResponse response) {
@@ -641,10 +677,11 @@ inline void Connection::answerPing(std::string_view payload) {
 // Sending ------------------------------------------------------------------------------------
 
 inline void Connection::push(FrameRun run) {
-    if (channel_) {
-        channel_->queuedBytes += run.size();
-    }
+    const std::uint32_t size = run.size();
     queue_.push(loop_->queuePool(), std::move(run));
+    if (channel_) {
+        channel_->queuedBytes += size;
+    }
 }
 
 inline void Connection::enqueue(FramePtr frame, OverflowPolicy whenFull) {
@@ -710,6 +747,7 @@ inline void Connection::takeBroadcasts(bool writeNow) {
         writeBroadcasts();
     }
     while (seen_ != log.end() && phase_ == Phase::open) {
+        loop_->queuePool().reserve();  // then what fails, fails before it counts
         const BroadcastLog::Entry& entry = log[seen_++];
         if (!entry.skips(id_)) {
             enqueueBroadcast(entry.run, entry.whenFull);
@@ -722,6 +760,7 @@ inline void Connection::takeBroadcasts(bool writeNow) {
 
 // The usual case, and the hot one: nothing waits, and the socket takes it all.
 inline void Connection::writeBroadcasts() {
+    loop_->queuePool().reserve();  // whatever the socket does not take can be queued
     BroadcastLog& log = channel_->log;
     while (seen_ != log.end()) {
         const std::uint64_t start = seen_;
@@ -751,13 +790,8 @@ inline void Connection::writeBroadcasts() {
             written -= buffers[i].size;
             left.messages += log[positions[i]].run.messages;
         }
-        const bool blocked = error || i < count;
-        if (blocked) {
-            waitForSocket(left.bytes > 0);
-        }
         if (i < count) {
-            seen_ = positions[i] + 1;
-            left.messages += queueRest(log[positions[i]], static_cast<std::uint32_t>(written));
+            left.messages += wholeMessages(log[positions[i]].run, written);
         }
         if (error) {
             held_ = left;
@@ -765,19 +799,33 @@ inline void Connection::writeBroadcasts() {
         } else {
             deliveredMessages_ += left.messages;
         }
+        const bool blocked = error || i < count;
+        if (blocked) {
+            waitForSocket(left.bytes > 0);
+        }
+        if (i < count) {
+            seen_ = positions[i] + 1;
+            queueRest(log[positions[i]], static_cast<std::uint32_t>(written));
+        }
         if (blocked) {
             return;  // to where those behind are queued
         }
     }
 }
 
+inline std::uint32_t Connection::wholeMessages(const FrameRun& run, std::size_t written) noexcept {
+    std::uint32_t whole = 0;
+    for (const char* frame = run.data(); protocol::frameSize(frame) <= written; ++whole) {
+        written -= protocol::frameSize(frame);
+        frame += protocol::frameSize(frame);
+    }
+    return whole;
+}
+
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
-// Returns how many had left whole.
-inline std::uint32_t Connection::queueRest(const BroadcastLog::Entry& entry,
-                                           std::uint32_t written) {
+inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_t written) {
     const OverflowPolicy whenFull = entry.whenFull;
     FrameRun rest = entry.run;
-    std::uint32_t whole = 0;
     while (written > 0) {
         const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
         if (size > written) {
@@ -785,20 +833,17 @@ inline std::uint32_t Connection::queueRest(const BroadcastLog::Entry& entry,
             started.end = rest.begin + size;
             started.messages = 1;
             budget_.add(size - written, 1);
-            channel_->queuedBytes += size - written;
             queue_.pushRest(loop_->queuePool(), std::move(started), written);
-            written = 0;
-        } else {
-            ++whole;
-            written -= size;
+            channel_->queuedBytes += size - written;
+            written = size;
         }
+        written -= size;
         rest.begin += size;
         --rest.messages;
     }
     if (rest.messages > 0) {
         enqueueBroadcast(std::move(rest), whenFull);
     }
-    return whole;
 }
 
 inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) {
@@ -831,8 +876,15 @@ inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) 
         droppedMessages_ += 1;
         channel_->handler->onDropped(*this, {1, one.size(), error});
         if (whenFull == OverflowPolicy::close) {
+            const Written missed{run.end - run.begin, run.messages};
+            budget_.add(missed.bytes, missed.messages);  // so that they count whatever happens
             beginClose(CloseCode::tryAgainLater, "client reads too slowly", ClosedBy::hub, error,
-                       true, {run.end - run.begin, run.messages});
+                       true);
+            if (phase_ == Phase::closing) {
+                budget_.release(missed.bytes, missed.messages);
+                closing_->info.undeliveredBytes += missed.bytes;
+                closing_->info.undeliveredMessages += missed.messages;
+            }
             return;
         }
     }
@@ -1062,7 +1114,7 @@ inline void Connection::beginClose(const Frame& closeFrame, ClosedBy by, std::er
 }
 
 inline void Connection::beginClose(CloseCode code, std::string_view reason, ClosedBy by,
-                                   std::error_code error, bool dropQueueFirst, Written missed) {
+                                   std::error_code error, bool dropQueueFirst) {
     if (phase_ != Phase::open) {
         return;
     }
@@ -1082,10 +1134,8 @@ inline void Connection::beginClose(CloseCode code, std::string_view reason, Clos
     closing_->info.reason = reason;
     closing_->info.by = by;
     closing_->info.error = error;
-    closing_->info.undeliveredBytes = missed.bytes;
-    closing_->info.undeliveredMessages = missed.messages;
     if (dropQueueFirst) {
-        missBroadcasts();
+        missBroadcasts(closing_->info);
         dropQueue();
     }
     queueControl(Frame::make(protocol::Opcode::close, protocol::closePayload(code, reason)));
@@ -1104,17 +1154,18 @@ inline void Connection::peerClosed(CloseCode code, std::string_view reason) {
 }
 
 // What was said to all before the session ended, and has not got as far as its queue.
-inline void Connection::missBroadcasts() {
+inline void Connection::missBroadcasts(CloseInfo& info) noexcept {
     for (; admitted_ && seen_ != channel_->log.end(); ++seen_) {
         const BroadcastLog::Entry& entry = channel_->log[seen_];
         if (!entry.skips(id_)) {
-            closing_->info.undeliveredMessages += entry.run.messages;
-            closing_->info.undeliveredBytes += entry.run.size();
+            info.undeliveredMessages += entry.run.messages;
+            info.undeliveredBytes += entry.run.size();
         }
     }
 }
 
 inline void Connection::dropQueue() {
+    loop_->queuePool().reserve();  // for what stays
     const Written dropped = queue_.dropUnstarted(loop_->queuePool());
     budget_.release(dropped.bytes, dropped.messages);
     unqueued(dropped.bytes);
@@ -1125,11 +1176,11 @@ inline void Connection::dropQueue() {
 // Both sides have said good-bye, or the peer cannot be understood any more.
 inline void Connection::finishClose() {
     closing_->info.clean = closing_->peerClosed;
-    reportClose();
+    reportClose(std::move(closing_->info));
     linger();
 }
 
-inline void Connection::reportClose() {
+inline void Connection::reportClose(CloseInfo info) noexcept {
     budget_.close();
     phase_ = Phase::lingering;
     if (!admitted_) {
@@ -1138,7 +1189,6 @@ inline void Connection::reportClose() {
         return;
     }
     loop_->connectionLeft(*this);
-    CloseInfo info = closing_ ? std::move(closing_->info) : CloseInfo();
     closing_.reset();
     info.deliveredMessages = deliveredMessages_;
     info.droppedMessages = droppedMessages_;
@@ -1150,7 +1200,7 @@ inline void Connection::reportClose() {
 
 // To close a socket that holds unread bytes would reset the connection, and the client might lose
 // our last words; so end our direction and read on for a moment.
-inline void Connection::linger() {
+inline void Connection::linger() noexcept {
     endAfterFlush_ = false;
     phase_ = Phase::lingering;
     shutdownSend();
@@ -1165,16 +1215,15 @@ inline void Connection::receiveEnd(std::error_code error) {
     }
 }
 
-inline void Connection::abort(std::error_code error) {
+// Needs no memory, since a lack of it is one of the reasons to come here.
+inline void Connection::abort(std::error_code error) noexcept {
     if (phase_ == Phase::open || phase_ == Phase::closing) {
-        if (!closing_) {
-            closing_ = std::make_unique<ClosingState>();
-            missBroadcasts();
+        CloseInfo info = closing_ ? std::move(closing_->info) : CloseInfo();
+        missBroadcasts(info);
+        if (!info.error) {
+            info.error = error;
         }
-        if (!closing_->info.error) {
-            closing_->info.error = error;
-        }
-        reportClose();
+        reportClose(std::move(info));
     }
     end();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -7,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -40,6 +42,10 @@ public:
             const std::lock_guard<std::mutex> lock(mutex_);
             if (ended_) {
                 return false;
+            }
+            const std::size_t needed = inbox_.size() + count;
+            if (needed > inbox_.capacity()) {
+                inbox_.reserve(std::max(needed, 2 * inbox_.capacity()));  // all of them, or none
             }
             for (std::size_t i = 0; i < count; ++i) {
                 inbox_.push_back(std::move(commands[i]));
@@ -85,7 +91,7 @@ public:
         }
         for (const detail::RefPtr<Connection>& connection : touched_) {
             connection->touched = false;
-            connection->flush();
+            connection->orCut([&] { connection->flush(); });
         }
         touched_.clear();
         broadcast();
@@ -98,12 +104,12 @@ public:
 
     /// Removes a handler, which has no sessions any more.
     void detach(const TransportHandler& handler) {
-        for (const auto& connection : connectionsOf(others_)) {
-            if (connection->channel() && connection->channel()->handler == &handler &&
-                connection->open()) {
-                connection->abort(Errc::notRunning);  // open, but never admitted
+        forEach(others_, [&](Connection& connection) {
+            if (connection.channel() && connection.channel()->handler == &handler &&
+                connection.open()) {
+                connection.abort(Errc::notRunning);  // open, but never admitted
             }
-        }
+        });
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             if (channels_[i]->handler == &handler) {
                 channels_[i]->handler = nullptr;
@@ -121,23 +127,27 @@ public:
             done();
             return;
         }
-        for (const auto& connection : connectionsOf(others_)) {
-            if (connection->channel() == channel) {
-                connection->rejectHandshake({503, "the service is stopping\n"});
+        forEach(others_, [&](Connection& connection) {
+            if (connection.channel() == channel) {
+                connection.orCut([&] {
+                    connection.rejectHandshake({503, "the service is stopping\n"});
+                });
             }
-        }
-        const auto sessions = connectionsOf(channel->sessions);
+        });
         const auto spread = channel->options.stopSpread;
-        for (std::size_t i = 0; i < sessions.size(); ++i) {
-            const auto share =
-                spread * static_cast<std::int64_t>(i) / static_cast<std::int64_t>(sessions.size());
+        const auto count = static_cast<std::int64_t>(channel->sessions.size());
+        std::int64_t i = 0;
+        forEach(channel->sessions, [&](Connection& connection) {
+            const auto share = spread * i++ / count;
             if (share.count() > 0) {
-                sessions[i]->leaveAfter(share);
-            } else {
-                sessions[i]->beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host,
-                                        {}, false);
+                connection.leaveAfter(share);
+                return;
             }
-        }
+            connection.orCut([&] {
+                connection.beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host,
+                                      {}, false);
+            });
+        });
         channel->whenEmpty = std::move(done);
         notifyIfEmpty(*channel);
     }
@@ -145,14 +155,13 @@ public:
     /// Ends all sessions of a handler at once.
     void cutAll(const TransportHandler& handler) {
         if (HostedChannel* channel = find(&handler)) {
-            for (const auto& connection : connectionsOf(channel->sessions)) {
-                connection->abort(Errc::deadlineReached);
-            }
+            forEach(channel->sessions,
+                    [](Connection& connection) { connection.abort(Errc::deadlineReached); });
         }
     }
 
     /// Tells every handler of something that concerns no session.
-    void report(std::error_code error, std::string_view what) {
+    void report(std::error_code error, std::string_view what) noexcept {
         for (const auto& channel : channels_) {
             channel->handler->onError(nullptr, error, what);
         }
@@ -213,6 +222,8 @@ protected:
 
     /// A connection is on its way here, see `add`. Any thread.
     void countConnection() noexcept { ++load_; }
+    /// It does not come. Any thread.
+    void discountConnection() noexcept { --load_; }
 
     /// Starts with a new connection. The caller holds a reference while it works with it.
     void add(Connection& connection) {
@@ -225,7 +236,7 @@ protected:
     bool tickTimers() {
         timers_.tick([](TimerNode& node) {
             const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
-            connection->expired();
+            connection->orCut([&] { connection->expired(); });
         });
         afterEvents();
         return timers_.armed() > 0;
@@ -252,9 +263,7 @@ protected:
     /// Ends every connection and takes no more work. Sends that come later are refused; afterwards
     /// no other thread is inside `wake`.
     void shutdown() {
-        for (const auto& connection : connectionsOf(others_)) {
-            connection->abort(Errc::notRunning);
-        }
+        forEach(others_, [](Connection& connection) { connection.abort(Errc::notRunning); });
         std::vector<Command> left;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
@@ -293,37 +302,54 @@ private:
         return nullptr;
     }
 
-    static std::vector<detail::RefPtr<Connection>> connectionsOf(const List& list) {
-        std::vector<detail::RefPtr<Connection>> connections;
-        connections.reserve(list.size());
-        for (Connection* connection = list.front(); connection;
-             connection = List::next(*connection)) {
-            connections.emplace_back(connection);
+    // The function may end the connection it is given, and no other.
+    template <class Function>
+    static void forEach(const List& list, Function function) {
+        for (Connection* next = list.front(); next;) {
+            const detail::RefPtr<Connection> connection(next);
+            next = List::next(*connection);
+            function(*connection);
         }
-        return connections;
     }
 
     void execute(Command& command) {
         switch (command.kind) {
             case Command::Kind::send: {
                 Connection& connection = *command.connection;
-                connection.enqueue(std::move(command.frame), command.whenFull);
-                if (!std::exchange(connection.touched, true)) {
-                    touched_.push_back(std::move(command.connection));
-                }
+                connection.orCut([&] {
+                    if (touched_.size() == touched_.capacity()) {
+                        touched_.reserve(2 * touched_.size() + 16);  // before there is more to lose
+                    }
+                    connection.enqueue(std::move(command.frame), command.whenFull);
+                    if (!std::exchange(connection.touched, true)) {
+                        touched_.push_back(std::move(command.connection));
+                    }
+                });
                 break;
             }
             case Command::Kind::sendAll:
                 if (HostedChannel* channel = find(command.handler)) {
-                    channel->log.append(std::move(command.frame), std::move(command.except),
-                                        command.whenFull);
+                    try {
+                        channel->log.append(std::move(command.frame), std::move(command.except),
+                                            command.whenFull);
+                    } catch (const std::bad_alloc&) {
+                        report(std::make_error_code(std::errc::not_enough_memory),
+                               "a broadcast is lost for the sessions of one event loop");
+                    }
                 }
                 break;
             case Command::Kind::close:
-                command.connection->beginClose(*command.frame, command.closedBy, command.error);
+                command.connection->orCut([&] {
+                    command.connection->beginClose(*command.frame, command.closedBy, command.error);
+                });
                 break;
             case Command::Kind::call:
-                (*command.function)();
+                try {
+                    (*command.function)();
+                } catch (const std::bad_alloc&) {
+                    report(std::make_error_code(std::errc::not_enough_memory),
+                           "some work of an event loop is lost");
+                }
                 break;
         }
     }
@@ -357,7 +383,7 @@ private:
             while (channel.cursor) {
                 const detail::RefPtr<Connection> connection(channel.cursor);
                 channel.cursor = List::next(*connection);
-                connection->takeBroadcasts(true);
+                connection->orCut([&] { connection->takeBroadcasts(true); });
                 if (++sessions % sessionsPerLook == 0 && now() >= end) {
                     return false;
                 }
@@ -400,8 +426,10 @@ private:
                 return;  // what is queued belongs to sessions that are closing
             }
             const detail::RefPtr<Connection> connection(largest);
-            connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
-                                   ClosedBy::hub, Errc::hubQueueFull, true);
+            connection->orCut([&] {
+                connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
+                                       ClosedBy::hub, Errc::hubQueueFull, true);
+            });
         }
     }
 

@@ -89,7 +89,8 @@ public:
     /// Length of a tick of `timers`.
     static constexpr std::chrono::milliseconds tick{50};
 
-    /// Queues work, in order; false if the loop has ended, and then nothing is kept. Any thread.
+    /// Queues work, in order; false if the loop has ended, and then nothing is kept. Throws
+    /// std::bad_alloc, and then nothing is queued. Any thread.
     virtual bool submit(Command* commands, std::size_t count) = 0;
     bool submit(Command command);
 

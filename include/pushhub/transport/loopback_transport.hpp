@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -17,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
 #include <pushhub/protocol/client_frame.hpp>
 #include <pushhub/transport/event_loop.hpp>
@@ -53,7 +55,7 @@ public:
     bool step() {
         if (wantsWritable_ && (room() > 0 || pipe_->clientGone)) {
             wantsWritable_ = false;
-            writable();
+            orCut([this] { writable(); });
             return true;
         }
         if (pipe_->serverGone) {
@@ -66,7 +68,7 @@ public:
             constexpr std::size_t mostAtOnce = 16 * 1024;  // as from a socket
             std::string bytes = pipe_->toServer.substr(0, mostAtOnce);
             pipe_->toServer.erase(0, bytes.size());
-            receive(bytes.data(), bytes.size());
+            orCut([&] { receive(bytes.data(), bytes.size()); });
             return true;
         }
         if (pipe_->clientEnded && !std::exchange(endReported_, true)) {
@@ -90,10 +92,15 @@ private:
             return 0;
         }
         std::size_t written = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            const std::size_t size = std::min(buffers[i].size, room());
-            pipe_->toClient.append(buffers[i].data, size);
-            written += size;
+        try {
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::size_t size = std::min(buffers[i].size, room());
+                pipe_->toClient.append(buffers[i].data, size);
+                written += size;
+            }
+        } catch (const std::bad_alloc&) {
+            error = std::make_error_code(std::errc::no_buffer_space);
+            return written;
         }
         if (written == 0) {
             error = std::make_error_code(std::errc::operation_would_block);
@@ -117,9 +124,9 @@ public:
     bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
 
     void connect(RefPtr<LoopbackConnection> connection) {
+        connections_.push_back(connection);
         countConnection();
         add(*connection);
-        connections_.push_back(std::move(connection));
     }
 
     /// One round of everything that waits. True if there was something.
@@ -330,9 +337,12 @@ public:
 
     void stop(TransportHandler& handler, std::chrono::milliseconds deadline) {
         const std::lock_guard<std::mutex> lock(mutex_);
-        const auto latch = std::make_shared<detail::Latch>(1);
+        const auto latch = detail::insist([] { return std::make_shared<detail::Latch>(1); });
         const auto current = loop();
-        current->call([current, &handler, latch] {
+        const auto call = [&current](auto function) {
+            detail::insist([&] { return current->call(function); });
+        };
+        call([current, &handler, latch] {
             current->closeAll(handler, [latch] { latch->countDown(); });
         });
         pollLocked();
@@ -341,13 +351,13 @@ public:
             current->advanceOneTick();
             pollLocked();
         }
-        current->call([current, &handler] {
+        call([current, &handler] {
             current->cutAll(handler);
             current->detach(handler);
         });
         pollLocked();
         if (--handlers_ == 0) {
-            current->call([current] { current->finish(); });
+            call([current] { current->finish(); });
             pollLocked();
             setLoop(nullptr);
             clients_.clear();
@@ -403,9 +413,9 @@ public:
             throw std::logic_error("pushhub: LoopbackTransport::connect before start()");
         }
         auto pipe = std::make_shared<detail::LoopbackPipe>();
+        clients_.push_back(std::shared_ptr<LoopbackClient>(new LoopbackClient(pipe)));
         loop()->connect(
             detail::makeRef<detail::LoopbackConnection>(loop(), SessionId(++nextId_), pipe));
-        clients_.emplace_back(new LoopbackClient(std::move(pipe)));
         return clients_.back();
     }
 

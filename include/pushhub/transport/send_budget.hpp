@@ -59,6 +59,9 @@ public:
     /// From now on `reserve` answers `closed`. What was reserved stays counted.
     void close() noexcept { state_.fetch_or(closedBit, std::memory_order_relaxed); }
 
+    /// Takes `close` back.
+    void reopen() noexcept { state_.fetch_and(~closedBit, std::memory_order_relaxed); }
+
     bool closed() const noexcept { return isClosed(state_.load(std::memory_order_relaxed)); }
     std::uint64_t bytes() const noexcept { return bytesOf(state_.load(std::memory_order_relaxed)); }
     std::uint64_t messages() const noexcept {

@@ -57,6 +57,13 @@ public:
             }
         }
 
+        /// Makes sure that the next push needs no memory, or throws std::bad_alloc.
+        void reserve() {
+            if (!spare_) {
+                give(std::make_unique<Chunk>());
+            }
+        }
+
     private:
         friend class SendQueue;
         static constexpr std::size_t maxSpare = 4096;

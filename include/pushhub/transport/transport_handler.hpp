@@ -27,7 +27,8 @@ struct Dropped {
 /// Who gets the events of a transport: a hub. Of one connection the events come one at a time, on
 /// the loop of that connection: once it is admitted, onOpen, then onMessage, onDropped and onDrain,
 /// then onClose exactly once.
-/// No function may throw, and none is called after `Transport::stop` has returned.
+/// No function is called after `Transport::stop` has returned. Those that are not noexcept may
+/// throw std::bad_alloc and nothing else; then the connection is cut.
 class TransportHandler {
 public:
     virtual ~TransportHandler() = default;
@@ -41,17 +42,17 @@ public:
     /// Offers a well-formed WebSocket handshake. False if the path is not this handler's; then
     /// the next one is asked, and at last the client gets 404. Otherwise the handshake is
     /// answered now or later.
-    virtual bool onHandshake(PendingHandshake& handshake) noexcept = 0;
+    virtual bool onHandshake(PendingHandshake& handshake) = 0;
 
     /// Offers a GET or HEAD request that is no handshake. Nothing if this handler has no answer.
-    virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) noexcept = 0;
+    virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) = 0;
 
     /// The connection was admitted as a session.
     virtual void onOpen(Connection& connection) noexcept = 0;
 
     /// The first message of a connection that is open and not admitted. Until it is, or is
     /// refused, what follows is held back.
-    virtual void onFirstMessage(Connection& connection, const Message& message) noexcept = 0;
+    virtual void onFirstMessage(Connection& connection, const Message& message) = 0;
     virtual void onMessage(Connection& connection, const Message& message) noexcept = 0;
 
     /// The session's queue was full, and messages that count as accepted were dropped.
