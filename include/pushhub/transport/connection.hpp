@@ -605,10 +605,12 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
             }
             break;
         case protocol::EngineEvent::close:
+            loop_->catchUp();  // what hooks said to earlier messages is sent first
             peerClosed(engine.closeCode(), engine.closeReason());
             break;
         case protocol::EngineEvent::violation: {
             const protocol::Violation& violation = engine.violation();
+            loop_->catchUp();
             beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error, true);
             if (phase_ == Phase::closing) {
                 closing_->deaf = true;
