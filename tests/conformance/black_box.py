@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 sys.dont_write_bytecode = True
 
-from wire import (ACCEPT, BINARY, CLOSE, CONT, PING, PONG, REQUEST, TEXT, Reader, Server, Wrong,
-                  close, fragments, frame, header, mask)
+from wire import (ACCEPT, BINARY, CLOSE, CONT, PING, PONG, REQUEST, TARGET, TEXT, Reader, Server,
+                  Wrong, close, fragments, frame, header, mask)
 
 DEADLINE = 30.0
 PARALLEL = 24
@@ -286,7 +286,7 @@ for code in (0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1099, 1100, 1999, 2000, 29
     add(f"7.4 close with {code} and a reason is a violation", [close(code, b"why")], closes=FAILS)
 each_way("5.5.1 close without a code", [frame(CLOSE)], closes=(NO_CODE,))
 each_way("5.5.1 close of one byte", [frame(CLOSE, b"\x03")], closes=FAILS)
-for reason in (b"", b"x", b"x" * 122, b"x" * 123, "€".encode() * 41):
+for reason in (b"", b"x", b"x" * 122, b"x" * 123, "€".encode() * 40):
     add(f"5.5.1 a reason of {len(reason)} bytes", [close(1000, reason)], closes=(1000,))
 for reason in (b"x" * 124, b"x" * 200):
     each_way(f"5.5.1 a reason of {len(reason)} bytes is too long", [close(1000, reason)],
@@ -337,6 +337,113 @@ for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
         add(f"6 100 {kind} messages of {size} bytes, one after the other's echo",
             [part for i in range(100) for part in (frame(opcode, data), i + 1)],
             [(opcode, data)] * 100)
+
+# ---- 4: the opening handshake ----------------------------------------------------------------
+
+
+@dataclass
+class Handshake:
+    name: str
+    request: bytes
+    statuses: tuple
+    holds: tuple = ()  # what the head of the answer must have, lower case
+    lacks: tuple = ()
+    cut: int = 0
+    heavy: bool = False
+
+
+GOOD = {
+    "Host": "localhost", "Upgrade": "websocket", "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+ANSWER = (b"upgrade: websocket", b"connection: upgrade", b"sec-websocket-accept: " + ACCEPT.lower())
+
+
+def request(changes=(), line=f"GET {TARGET} HTTP/1.1", extra=()):
+    """The good request, with headers changed (None: left out) and lines behind them."""
+    headers = {**GOOD, **dict(changes)}
+    lines = [line] + [f"{n}: {v}" for n, v in headers.items() if v is not None] + list(extra)
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+def opens(name, *arguments, holds=(), lacks=(b"sec-websocket-extensions", b"sec-websocket-protocol"),
+          **more):
+    cases.append(Handshake(name, request(*arguments, **more), (101,), ANSWER + tuple(holds), lacks))
+
+
+def refused(name, status, *arguments, holds=(), **more):
+    statuses = status if isinstance(status, tuple) else (status,)
+    cases.append(Handshake(name, request(*arguments, **more), statuses, holds))
+
+
+opens("4.2.2 the handshake")
+for cut in (1, 2, 7, 64):
+    cases.append(Handshake(f"4.2.2 the handshake, {cut} bytes at a time", REQUEST, (101,), ANSWER,
+                           cut=cut))
+cases.append(Handshake("9112 2.2 an empty line before the request", b"\r\n" + REQUEST, (101,)))
+for name in GOOD:
+    for shape in (name.lower(), name.upper()):
+        opens(f"4.2.1 {shape} in that case", {name: None, shape: GOOD[name]})
+    opens(f"4.2.1 {name} with blanks around its value", {name: f" \t {GOOD[name]}\t "})
+opens("4.2.1 the headers in another order", {"Host": None}, extra=["Host: localhost"])
+for value in ("WebSocket", "WEBSOCKET", "h2c, websocket", "websocket,h2c", ", websocket ,"):
+    opens(f"4.2.1 Upgrade: {value}", {"Upgrade": value})
+for value in ("upgrade", "UPGRADE", "keep-alive, Upgrade", "Upgrade,keep-alive", "a,b , upgrade"):
+    opens(f"4.2.1 Connection: {value}", {"Connection": value})
+opens("4.2.1 Connection in two lines", {"Connection": "keep-alive"}, extra=["Connection: Upgrade"])
+opens("4.2.1 Upgrade in two lines", {"Upgrade": "h2c"}, extra=["Upgrade: websocket"])
+for host in ("example.com", "example.com:8081", "127.0.0.1", "[::1]", "[::1]:80", "EXAMPLE"):
+    opens(f"4.2.1 Host: {host}", {"Host": host})
+opens("4.2.1 absolute target", line=f"GET http://localhost{TARGET} HTTP/1.1")
+opens("4.2.1 absolute target of ws", line=f"GET ws://localhost{TARGET} HTTP/1.1")
+opens("4.2.1 a query", line=f"GET {TARGET}?a=b&c=%20 HTTP/1.1")
+opens("4.2.1 a percent-encoded user", line="GET /websocket/%c3%bc HTTP/1.1")
+opens("4.2.1 unknown headers", extra=["X-Unknown: y", "Cookie: a=b; c=d", "Accept: */*"])
+opens("4.2.1 an Origin of the same host", {"Origin": "http://localhost"})
+opens("9.1 an unknown extension is not accepted", {"Sec-WebSocket-Extensions": "x-unknown; a=1"})
+opens("1.9 a subprotocol nobody chose is not accepted", {"Sec-WebSocket-Protocol": "chat, superchat"})
+opens("4.2.1 Content-Length: 0", {"Content-Length": "0"})
+for name in ("Host", "Connection", "Sec-WebSocket-Key"):
+    refused(f"4.2.1 without {name}", 400, {name: None})
+refused("4.2.1 without Upgrade", 426, {"Upgrade": None})
+refused("4.2.1 without Sec-WebSocket-Version", 426, {"Sec-WebSocket-Version": None},
+        holds=(b"sec-websocket-version: 13",))
+for value in ("", "0", "7", "8", "12", "14", "130", "1", "13, 8", "8, 13", "013", "+13", "13.0",
+              "-13", "x", "99999999999999999999"):
+    refused(f"4.4 Sec-WebSocket-Version: {value}", 426, {"Sec-WebSocket-Version": value},
+            holds=(b"sec-websocket-version: 13",))
+for name in ("Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version"):
+    refused(f"4.2.1 {name} twice", 400, extra=[f"{name}: {GOOD[name]}"])
+refused("4.2.1 Origin twice", 400, extra=["Origin: http://localhost"] * 2)
+for key in ("", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=", "AAAAAAAAAAAAAAAAAAAA",
+            "dGhlIHNhbXBsZSBub25jZXM=", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "dGhlIHNhbXBsZSBub25jZ!==",
+            "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==", "=" * 24,
+            "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBs ZSBub25jZQ=="):
+    refused(f"4.2.1 Sec-WebSocket-Key: {key!r}", 400, {"Sec-WebSocket-Key": key})
+for value in ("keep-alive", "close", "Upgrades", "Up grade", ""):
+    refused(f"4.2.1 Connection: {value}", 400, {"Connection": value})
+for value in ("web-socket", "websocket2", "h2c", ""):
+    refused(f"4.2.1 Upgrade: {value}", (400, 426), {"Upgrade": value})
+for version, status in (("1.0", 505), ("0.9", 505), ("1.2", 505), ("2.0", 505), ("3.0", 505),
+                        ("x", 400), ("1.10", 400), ("1", 400)):
+    refused(f"4.1 HTTP/{version}", status, line=f"GET {TARGET} HTTP/{version}")
+for method, status in (("POST", 405), ("PUT", 405), ("HEAD", 405), ("OPTIONS", 405),
+                       ("DELETE", 405), ("get", 405), ("CONNECT", (400, 405)), ("G T", 400)):
+    refused(f"4.1 the method {method}", status, line=f"{method} {TARGET} HTTP/1.1")
+for target, status in (("/", 404), ("/websocket", 404), ("/websocket/", 404), ("/other/x", 404),
+                       ("/websocket/a/b", 404), ("websocket/x", 400), ("*", 400), ("", 400),
+                       ("/websocket/a#b", 400), ("/websocket/%zz", 404)):
+    refused(f"4.1 the target {target!r}", status, line=f"GET {target} HTTP/1.1")
+for origin in ("http://elsewhere.example", "null", "garbage", "http://localhost.elsewhere.example"):
+    refused(f"4.2.2 Origin: {origin}", 403, {"Origin": origin})
+for value in ("a b", "a,a", "chat;x", "(", "a,\x01"):
+    refused(f"4.1 Sec-WebSocket-Protocol: {value!r}", 400, {"Sec-WebSocket-Protocol": value})
+for line in ("NoColon", "Space : x", ": empty", "X-Nul: a\0b", "X-Cr: a\rb", "X-Esc: \x1b",
+             "(Name): x", "Transfer-Encoding: chunked", "Content-Length: x", "Content-Length: -1",
+             "Content-Length: 1, 1"):
+    refused(f"9112 {line!r}", 400, extra=[line])
+refused("9112 a body", 413, {"Content-Length": "5"})
+cases.append(Handshake("9112 lines that end with LF", REQUEST.replace(b"\r\n", b"\n"), (400,)))
 
 # ---- running ---------------------------------------------------------------------------------
 
@@ -441,11 +548,47 @@ async def run(case, port):
         writer.transport.abort()
 
 
+async def shake(case, port):
+    stream, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        cut = case.cut or len(case.request)
+        for at in range(0, len(case.request), cut):
+            writer.write(case.request[at : at + cut])
+            await writer.drain()
+            await asyncio.sleep(0)
+        head = (await stream.readuntil(b"\r\n\r\n")).lower()
+        status = int(head[9:12])
+        if not head.startswith(b"http/1.1 ") or status not in case.statuses:
+            raise Wrong(f"answered with {head[:60]!r}, expected {case.statuses}")
+        for line in case.holds:
+            if line not in head:
+                raise Wrong(f"{line!r} is not in {head!r}")
+        for line in case.lacks:
+            if line in head:
+                raise Wrong(f"{line!r} is in {head!r}")
+        if status == 101:
+            writer.write(frame(TEXT, b"works") + close())
+            if await stream.read() != b"\x81\x05works\x88\x02\x03\xe8":
+                raise Wrong("opened, and does not work")
+            return
+        length = re.search(rb"content-length: (\d+)", head)
+        body = await stream.read()  # to the end: a refused connection is closed
+        if length and len(body) != int(length.group(1)) and b"HEAD " not in case.request:
+            raise Wrong("Content-Length is not that of the body")
+        if re.search(rb"[^\x20-\x7e\r\n]", head):
+            raise Wrong(f"strange characters in the answer: {head!r}")
+    except asyncio.IncompleteReadError as error:
+        raise Wrong(f"ended after {error.partial!r}") from error
+    finally:
+        writer.transport.abort()
+
+
 async def attempt(case, port, many, few):
     started = time.monotonic()
     async with (few if case.heavy else many):
         try:
-            await asyncio.wait_for(run(case, port), DEADLINE)
+            go = shake if isinstance(case, Handshake) else run
+            await asyncio.wait_for(go(case, port), DEADLINE)
             return case, None, time.monotonic() - started
         except asyncio.TimeoutError:
             return case, "nothing more came in time", DEADLINE
