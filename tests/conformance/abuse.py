@@ -68,7 +68,7 @@ class Client:
             raise Wrong("the connection ended")
         self.reader.feed(data)
 
-    def flood(self, data, seconds=1.0, most=32 << 20):
+    def flood(self, data, seconds=1.0, most=1 << 30):
         """Sends again and again without a look at what comes back, until time is over, enough has
         been sent, the server ends the connection, or it takes no more. True while it is there."""
         self.socket.setblocking(False)
@@ -228,7 +228,6 @@ speaks("a query of 9 KiB", head(start=f"GET {TARGET}?{'a=b&' * 2400} HTTP/1.1"),
 speaks("a method of 60 KiB", b"G" * 60000 + b" / HTTP/1.1\r\n\r\n", 501)
 speaks("65 subprotocols", head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(65))), 400)
 speaks("3000 subprotocols", head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(2000))), 400)
-speaks("5000 commas", head("Sec-WebSocket-Protocol: " + "," * 5000), 400, 101)
 speaks("1000 folded lines", head("X: a", *[" b"] * 5000), 431)
 
 # Paths.

@@ -376,11 +376,39 @@ TEST_CASE("A client that pings and does not read fills no queue", "[connection]"
         CHECK(client->pongs() >= 1);
         CHECK(client->pongs() <= 3);
         CHECK(hub.opened[0]->bufferedBytes() == 0);
+        CHECK(hub.hub.stats().queuedBytes == 0);
         client->ping("again");
         hub.hub.sendOne("1", "still here");
         hub.poll();
         CHECK(client->takeTexts() == Strings{"still here"});
         CHECK(client->connected());
+    }
+}
+
+TEST_CASE("Every ping of a read is answered, in order and with its payload", "[connection]") {
+    RecordedHub hub;
+    hub.hub.start();
+    const auto client = hub.connect("1");
+    client->setReading(false, 1 << 20);
+    std::string pings;
+    for (std::size_t i = 0; i < 1000; ++i) {
+        pings += wire::clientFrame(wire::ping, std::string(i % 126, 'p'));
+    }
+    client->sendBytes(pings);
+    hub.poll();
+    CHECK(hub.opened[0]->bufferedBytes() == 0);
+    client->setReading(true);
+    hub.poll();
+    CHECK(client->pongs() == 1000);
+    CHECK(client->connected());
+    // Before what ends the session, too.
+    for (const std::string& last : {wire::clientClose(1000), wire::clientFrame(3, "")}) {
+        const auto other = hub.connect("2");
+        other->sendBytes(wire::clientFrame(wire::ping, "1") + wire::clientFrame(wire::ping, "2") +
+                         last);
+        hub.poll();
+        CHECK(other->pongs() == 2);
+        CHECK(other->closeCode().has_value());
     }
 }
 
