@@ -222,13 +222,16 @@ speaks("101 headers", head(*(f"X-{i}: y" for i in range(97))), 431)
 speaks("1000 headers", head(*(f"X-{i}: y" for i in range(1000))), 431)
 speaks("10000 headers of two letters", head(*["a:b"] * 10000), 431)
 speaks("one header 200 times", head(*["Cookie: a=b"] * 200), 431)
-speaks("500 cookies, and too long", head("Cookie: " + "; ".join(f"c{i}={'v' * 40}" for i in range(500))), 431)
+speaks("500 cookies, and too long",
+       head("Cookie: " + "; ".join(f"c{i}={'v' * 40}" for i in range(500))), 431)
 speaks("a target of 9 KiB", head(start=f"GET /websocket/{'x' * 9000} HTTP/1.1"), 414)
 speaks("a target without an end", b"GET /" + b"x" * (1 << 20), 414)
 speaks("a query of 9 KiB", head(start=f"GET {TARGET}?{'a=b&' * 2400} HTTP/1.1"), 414)
 speaks("a method of 60 KiB", b"G" * 60000 + b" / HTTP/1.1\r\n\r\n", 501)
-speaks("65 subprotocols", head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(65))), 400)
-speaks("3000 subprotocols", head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(2000))), 400)
+speaks("65 subprotocols",
+       head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(65))), 400)
+speaks("2000 subprotocols",
+       head("Sec-WebSocket-Protocol: " + ",".join(f"p{i}" for i in range(2000))), 400)
 speaks("1000 folded lines", head("X: a", *[" b"] * 5000), 431)
 
 # Paths.
@@ -257,11 +260,12 @@ speaks("smuggling: a tab before the name", REQUEST.replace(b"Host", b"\tHost"), 
 speaks("smuggling: vertical tab", head("Transfer-Encoding:\x0bchunked"), 400)
 speaks("smuggling: two Hosts", head("Host: evil.example"), 400)
 speaks("smuggling: a second request behind a refused one", head(start="GET / HTTP/1.1") * 2, 404)
-speaks("smuggling: POST with a body", b"POST /websocket/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nGET / HTT", 405)
+speaks("smuggling: POST with a body",
+       b"POST /websocket/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nGET / HTT", 405)
 speaks("two keys", head("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400)
 speaks("two versions", head("Sec-WebSocket-Version: 8"), 400)
-speaks("Hixie 76", b"GET /websocket/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"
-       b"Sec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n12345678", 426, 400)
+speaks("Hixie 76", b"GET /websocket/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+       b"Upgrade: WebSocket\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n12345678", 426, 400)
 
 
 def frames(name, data, *codes):
@@ -276,9 +280,9 @@ def frames(name, data, *codes):
                 client.echo()
 
 
-for bits, codes in (((1 << 64) - 1, (1002, 1009)), (1 << 63, (1002, 1009)), ((1 << 63) - 1, (1009,)),
-                    (1 << 40, (1009,)), (1 << 32, (1009,)), (1 << 31, (1009,)), (MESSAGE + 1, (1009,))):
-    frames(f"a length of {bits:#x} and no payload", header(BINARY, bits, form=8), *codes)
+for length in ((1 << 64) - 1, 1 << 63, (1 << 63) - 1, 1 << 40, 1 << 32, 1 << 31, MESSAGE + 1):
+    frames(f"a length of {length:#x} and no payload", header(BINARY, length, form=8),
+           *((1002, 1009) if length >> 63 else (1009,)))
 frames("a fragment that makes it too big",
        frame(BINARY, bytes(MESSAGE), fin=False) + header(CONT, 1), 1009)
 frames("fragments whose sum overflows", frame(BINARY, b"x", fin=False)
@@ -288,7 +292,8 @@ frames("100 close frames", close() * 100, 1000)
 frames("5000 pongs", frame(PONG, b"x" * 125) * 5000)
 frames("10000 empty texts at once", frame(TEXT) * 10000)
 frames("two megabytes behind a close", close() + bytes(2 << 20), 1000)
-frames("text of 64 KiB of the longest invalid prefix", frame(TEXT, "👍".encode() * 16000 + b"\xf0"), 1007)
+frames("64 KiB of text that end inside a character",
+       frame(TEXT, "👍".encode() * 16000 + b"\xf0"), 1007)
 for seed in range(12):
     noise = random.Random(100 + seed).randbytes(20000)
 
@@ -684,8 +689,8 @@ def refused_lingers(port):
 @case("slow: a close that is not read for want of a window", slow=True)
 def close_unread(port):
     with Client(port, receive_buffer=2048) as client:
-        client.flood(frame(BINARY, bytes(MESSAGE)), 0.5, 8 << 20)
-        client.flood(client.left + close(), 1, len(client.left) + 8)
+        # Less than what makes the server stop reading, or it would not see the close.
+        client.send(frame(BINARY, bytes(MESSAGE)) * 6 + close())
         started = time.monotonic()
         while time.monotonic() - started < SECONDS:
             time.sleep(0.1)
@@ -821,7 +826,8 @@ def main():
             begun = time.monotonic()
             fail(name, suite.run(name, function))
             if arguments.verbose:
-                print(f"{time.monotonic() - begun:5.1f} s, {server.rss():5.0f} MiB  {name}", flush=True)
+                took = time.monotonic() - begun
+                print(f"{took:5.1f} s, {server.rss():5.0f} MiB  {name}", flush=True)
             if server.process.poll() is not None:
                 break
         crashed = server.process.poll() is not None
@@ -837,7 +843,8 @@ def main():
         print(f"FAILED {name}")
         for fault in faults:
             print(f"       {fault}")
-    units = {"latency": (1000, "ms p99"), "memory": (1, "MiB more"), "processor": (100, "% afterwards")}
+    units = {"latency": (1000, "ms p99"), "memory": (1, "MiB more"),
+             "processor": (100, "% afterwards")}
     for what, (value, name) in suite.worst.items():
         factor, unit = units[what]
         print(f"worst {what}: {value * factor:.0f} {unit}, {name}")
