@@ -265,7 +265,8 @@ speaks("smuggling: POST with a body",
 speaks("two keys", head("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="), 400)
 speaks("two versions", head("Sec-WebSocket-Version: 8"), 400)
 speaks("Hixie 76", b"GET /websocket/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
-       b"Upgrade: WebSocket\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n12345678", 426, 400)
+       b"Upgrade: WebSocket\r\nSec-WebSocket-Key1: 1 2\r\nSec-WebSocket-Key2: 3 4\r\n\r\n12345678",
+       426, 400)
 
 
 def frames(name, data, *codes):

@@ -302,7 +302,8 @@ each_way("5.5.1 ten messages, then close", [frame(TEXT, b"%d" % i) for i in rang
 each_way("5.5.1 a ping, then close", [frame(PING, b"ping"), close()], [(PONG, b"ping")],
          closes=(1000,))
 for name, after in (("a close", close(1001)), ("a ping", frame(PING)),
-                    ("a text", frame(TEXT, b"x")), ("a violation", frame(3)), ("garbage", b"\xff" * 50)):
+                    ("a text", frame(TEXT, b"x")), ("a violation", frame(3)),
+                    ("garbage", b"\xff" * 50)):
     each_way(f"5.5.1 {name} behind close", [close(), after], closes=(1000,))
 each_way("5.5.1 close in the middle of a message",
          [frame(TEXT, b"frag", fin=False), close(), frame(CONT, b"ment")], closes=(1000,))
@@ -420,7 +421,8 @@ for name in ("Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version"):
 refused("4.2.1 Origin twice", 400, extra=["Origin: http://localhost"] * 2)
 for key in ("", "x", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZQ=", "AAAAAAAAAAAAAAAAAAAA",
             "dGhlIHNhbXBsZSBub25jZXM=", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
-            "dGhlIHNhbXBsZSBub25jZ!==", "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==", "=" * 24,
+            "dGhlIHNhbXBsZSBub25jZ!==", "dGhlIHNhbXBsZSBub25jZQ==, dGhlIHNhbXBsZSBub25jZQ==",
+            "=" * 24,
             "dGhlIHNhbXBsZSBub25jZQ===", "dGhlIHNhbXBs ZSBub25jZQ=="):
     refused(f"4.2.1 Sec-WebSocket-Key: {key!r}", 400, {"Sec-WebSocket-Key": key})
 for value in ("keep-alive", "close", "Upgrades", "Up grade", ""):
