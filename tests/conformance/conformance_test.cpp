@@ -2,10 +2,11 @@
 // the application is told; each row as a whole, in single bytes, and cut at byte boundaries, over
 // every transport of the harness. Sections are those of the RFC.
 
-#include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -550,7 +551,7 @@ template <class Transport>
 class Peer {
 public:
     using Hub = typename Harness<Transport>::Hub;
-    static constexpr bool canCountPongsOnly = false;
+    static constexpr bool inMemory = false;
 
     explicit Peer(Hub& hub) : client_(Harness<Transport>::connectSocket(hub)) {}
 
@@ -638,7 +639,7 @@ template <>
 class Peer<LoopbackTransport> {
 public:
     using Hub = Harness<LoopbackTransport>::Hub;
-    static constexpr bool canCountPongsOnly = true;
+    static constexpr bool inMemory = true;
 
     explicit Peer(Hub& hub) : hub_(hub), client_(hub.transport().connectRaw()) {
         client_->setReading(true, 8 * messageLimit);
@@ -678,7 +679,7 @@ private:
 template <class Transport>
 std::set<std::size_t> cuts(std::size_t size, std::size_t row) {
     std::set<std::size_t> places;
-    if (Peer<Transport>::canCountPongsOnly) {
+    if (Peer<Transport>::inMemory) {
         for (std::size_t at = 1; at < size;
              at += size < 700 || at < 16 || at + 16 > size ? 1 : 997) {
             places.insert(at);
@@ -713,7 +714,7 @@ void runOnce(EchoHub<Transport>& hub, const std::string& user, const Row& row,
     const CloseCode code = row.close.value_or(CloseCode::normal);
     CHECK(received.strict);
     CHECK(received.messages == row.messages);
-    if (Peer<Transport>::canCountPongsOnly) {
+    if (Peer<Transport>::inMemory) {
         CHECK(received.pongs.size() == row.pongs.size());
     } else {
         CHECK(received.pongs == row.pongs);
