@@ -3,7 +3,6 @@
 
 #include <pushhub/pushhub.hpp>
 
-#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstddef>
@@ -65,8 +64,11 @@ pushhub::Options parseFlags(int argc, char** argv) {
             options.maxMessageSize = parseNumber(name, value, 1, 1U << 30U);
         }
     }
-    // A suite may send several messages of the largest size before it reads the first echo.
-    options.maxQueueBytes = std::max<std::size_t>(16 * 1024 * 1024, 4 * options.maxMessageSize);
+    // No echo is ever refused: a client is not read from while half of this waits for it, and the
+    // other half has room for what one turn of the loop may read, be it one byte more of the
+    // largest message or some 44000 empty ones.
+    options.maxQueueBytes = 2 * options.maxMessageSize + 1024 * 1024;
+    options.maxQueueMessages = 128 * 1024;
     return options;
 }
 

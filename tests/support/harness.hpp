@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <pushhub/push_hub.hpp>
@@ -65,6 +66,8 @@ struct Harness<AsioTransport> {
         return std::make_unique<Client>(hub.port(), target, headers);
     }
 
+    static SocketClient connectSocket(Hub& hub) { return SocketClient(hub.port()); }
+
 private:
     class Client final : public AnyClient {
     public:
@@ -93,6 +96,9 @@ private:
         SocketClient client_;
     };
 };
+
+using SocketTransports = std::tuple<AsioTransport>;
+using Transports = std::tuple<LoopbackTransport, AsioTransport>;
 
 template <>
 struct Harness<LoopbackTransport> {

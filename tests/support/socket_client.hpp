@@ -168,6 +168,9 @@ public:
     }
     const std::string& closeReason() const noexcept { return reason_; }
 
+    /// What has been read and not been taken apart.
+    std::string takeBytes() { return std::exchange(unread_, {}); }
+
     /// True if the server ends the connection, whatever it sends before.
     bool waitForEnd() {
         while (readMore()) {

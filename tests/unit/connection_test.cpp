@@ -232,6 +232,35 @@ TEST_CASE("A violation closes with its code, and is told as an error", "[connect
     }
 }
 
+TEST_CASE("What hooks say to earlier messages goes before the end, however the bytes come",
+          "[connection]") {
+    // The hook's answer, then the client's close frame or its violation, in one read or in several.
+    for (const auto& [last, code] :
+         {std::pair(wire::clientClose(1000), CloseCode::normal),
+          std::pair(wire::clientFrame(3, ""), CloseCode::protocolError),
+          std::pair(wire::clientFrame(wire::text, "\xff"), CloseCode::invalidPayload)}) {
+        for (const bool reading : {true, false}) {
+            RecordedHub hub;
+            hub.whenMessage = [](const SessionPtr& session, const Message& message) {
+                session->send(message.data);
+            };
+            hub.hub.start();
+            const auto client = hub.connect("1");
+            client->setReading(reading, reading ? 64 * 1024 : 3);  // 3: room for one answer
+            client->sendBytes(wire::clientFrame(wire::text, "1") +
+                              wire::clientFrame(wire::text, "2") + last);
+            hub.poll();
+            client->setReading(true);
+            hub.poll();
+            CHECK(client->takeTexts() == (reading ? Strings{"1", "2"} : Strings{"1"}));
+            CHECK(client->closeCode() == code);
+            REQUIRE(hub.closes.size() == 1);
+            CHECK(ended(hub.closes[0]) == 2);
+            CHECK(hub.closes[0].undeliveredMessages == (reading ? 0 : 1));
+        }
+    }
+}
+
 TEST_CASE("Nothing that follows a violation is read, not even a close frame", "[connection]") {
     // The client does not read, so that the session cannot end at once.
     for (const std::string& after :
@@ -347,11 +376,39 @@ TEST_CASE("A client that pings and does not read fills no queue", "[connection]"
         CHECK(client->pongs() >= 1);
         CHECK(client->pongs() <= 3);
         CHECK(hub.opened[0]->bufferedBytes() == 0);
+        CHECK(hub.hub.stats().queuedBytes == 0);
         client->ping("again");
         hub.hub.sendOne("1", "still here");
         hub.poll();
         CHECK(client->takeTexts() == Strings{"still here"});
         CHECK(client->connected());
+    }
+}
+
+TEST_CASE("Every ping of a read is answered, in order and with its payload", "[connection]") {
+    RecordedHub hub;
+    hub.hub.start();
+    const auto client = hub.connect("1");
+    client->setReading(false, 1 << 20);
+    std::string pings;
+    for (std::size_t i = 0; i < 1000; ++i) {
+        pings += wire::clientFrame(wire::ping, std::string(i % 126, 'p'));
+    }
+    client->sendBytes(pings);
+    hub.poll();
+    CHECK(hub.opened[0]->bufferedBytes() == 0);
+    client->setReading(true);
+    hub.poll();
+    CHECK(client->pongs() == 1000);
+    CHECK(client->connected());
+    // Before what ends the session, too.
+    for (const std::string& last : {wire::clientClose(1000), wire::clientFrame(3, "")}) {
+        const auto other = hub.connect("2");
+        other->sendBytes(wire::clientFrame(wire::ping, "1") + wire::clientFrame(wire::ping, "2") +
+                         last);
+        hub.poll();
+        CHECK(other->pongs() == 2);
+        CHECK(other->closeCode().has_value());
     }
 }
 

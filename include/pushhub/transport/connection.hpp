@@ -274,6 +274,7 @@ private:
     void readFrames(char* data, std::size_t size);
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
+    void flushPongs();
     void peerClosed(CloseCode code, std::string_view reason);
 
     void countInbound(TimePoint InboundRate::*due, std::uint64_t amount, std::uint64_t perSecond);
@@ -607,6 +608,7 @@ inline void Connection::readFrames(char* data, std::size_t size) {
         size -= used;
         handle(event, *engine);
     }
+    flushPongs();
     if (size > 0 && held()) {
         holdBack(data, size);
     }
@@ -641,10 +643,14 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
             }
             break;
         case protocol::EngineEvent::close:
+            loop_->catchUp();  // what hooks said to earlier messages is sent first, like pongs
+            flushPongs();
             peerClosed(engine.closeCode(), engine.closeReason());
             break;
         case protocol::EngineEvent::violation: {
             const protocol::Violation& violation = engine.violation();
+            loop_->catchUp();
+            flushPongs();
             beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error, true);
             if (phase_ == Phase::closing) {
                 closing_->deaf = true;
@@ -655,23 +661,41 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
     }
 }
 
-// Only the latest ping need be answered (RFC 6455 section 5.5.3), so a client that pings and does
-// not read has one pong in its queue, or two if the first has left in part.
+// The pongs to what was read at once share a frame and a write, or tiny pings would cost the other
+// connections of the loop a system call each. When the socket takes no more, only the latest ping
+// is answered (RFC 6455 section 5.5.3): a client that pings and does not read has one such frame in
+// its queue, or two if the first has left in part.
 inline void Connection::answerPing(std::string_view payload) {
-    if (waitingPong_ && !waitingPong_->unique() && !queue_.started(waitingPong_)) {
-        budget_.release(waitingPong_->size(), 0);
-        unqueued(waitingPong_->size());
-        waitingPong_->clear();
+    if (waitingPong_ && waitingPong_->room() < 2 + payload.size()) {
+        flush();
+        if (phase_ != Phase::open) {
+            return;
+        }
+    }
+    if (!waitingPong_ || waitingPong_->unique() || queue_.started(waitingPong_)) {
+        waitingPong_ = Frame::allocate(2 + protocol::maxControlPayload);
         waitingPong_->append(protocol::Opcode::pong, payload);
-        budget_.add(waitingPong_->size(), 0);
-        channel_->queuedBytes += waitingPong_->size();
+        queueControl(waitingPong_);
         return;
     }
-    FramePtr pong = Frame::allocate(2 + protocol::maxControlPayload);
-    pong->append(protocol::Opcode::pong, payload);
-    queueControl(pong);
-    flush();
-    waitingPong_ = queue_.empty() ? nullptr : std::move(pong);  // `end` empties the queue too
+    unqueued(waitingPong_->size());
+    budget_.release(waitingPong_->size(), 0);
+    if (blocked_) {
+        waitingPong_->clear();
+    }
+    waitingPong_->append(protocol::Opcode::pong, payload);
+    budget_.add(waitingPong_->size(), 0);
+    channel_->queuedBytes += waitingPong_->size();
+}
+
+// Written at the end of a read, and before a close.
+inline void Connection::flushPongs() {
+    if (waitingPong_) {
+        flush();
+        if (queue_.empty()) {
+            waitingPong_ = nullptr;
+        }
+    }
 }
 
 // Sending ------------------------------------------------------------------------------------

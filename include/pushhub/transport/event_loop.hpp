@@ -77,6 +77,14 @@ public:
 
     /// Does all the work that waits, then as much of the broadcasts as fits into a slice.
     void drain() {
+        catchUp();
+        broadcast();
+    }
+
+    void catchUp() override {
+        if (std::exchange(inBatch_, true)) {
+            return;  // there is more of the batch before what waits
+        }
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             batch_.swap(inbox_);
@@ -94,7 +102,7 @@ public:
             connection->orCut([&] { connection->flush(); });
         }
         touched_.clear();
-        broadcast();
+        inBatch_ = false;
     }
 
     /// Adds a handler: from now on handshakes are offered to it.
@@ -469,6 +477,7 @@ private:
     std::vector<detail::RefPtr<HostedChannel>> channels_;
     std::size_t firstChannel_ = 0;
     List others_;  // connections that are no sessions, yet or any more
+    bool inBatch_ = false;
     bool emptied_ = false;
 };
 

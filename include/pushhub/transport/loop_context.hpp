@@ -94,6 +94,10 @@ public:
     virtual bool submit(Command* commands, std::size_t count) = 0;
     bool submit(Command command);
 
+    /// Does what was submitted so far, ahead of its turn, unless it is being done. The loop's
+    /// thread.
+    virtual void catchUp() = 0;
+
     /// True on the thread that runs the loop, while it does.
     virtual bool onLoop() const noexcept = 0;
 

@@ -1,0 +1,189 @@
+"""What the suites in this folder share: frames as a client sends them, right and wrong, a strict
+reader of what a server sends back, and the program under test."""
+
+import os
+import re
+import struct
+import subprocess
+
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+KEY = b"\x37\xfa\x21\x3d"
+TARGET = "/websocket/conformance"
+REQUEST = (
+    f"GET {TARGET} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+).encode()
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the answer to that key, RFC 6455 section 1.3
+
+
+def mask(payload, key=KEY):
+    if not payload:
+        return b""
+    stream = (key * (len(payload) // 4 + 1))[: len(payload)]
+    number = int.from_bytes(payload, "big") ^ int.from_bytes(stream, "big")
+    return number.to_bytes(len(payload), "big")
+
+
+def header(opcode, length, fin=True, rsv=0, masked=True, form=None):
+    """`form`: bytes of extended length, 0, 2 or 8; the shortest that fits by default."""
+    if form is None:
+        form = 0 if length < 126 else 2 if length < 65536 else 8
+    code = {0: length, 2: 126, 8: 127}[form]
+    extended = length.to_bytes(form, "big") if form else b""
+    head = bytes([fin << 7 | rsv << 4 | opcode, masked << 7 | code]) + extended
+    return head + (KEY if masked else b"")
+
+
+def frame(opcode, payload=b"", **bits):
+    masked = bits.get("masked", True)
+    return header(opcode, len(payload), **bits) + (mask(payload) if masked else payload)
+
+
+def close(code=1000, reason=b""):
+    return frame(CLOSE, struct.pack(">H", code) + reason)
+
+
+def fragments(opcode, payload, size):
+    """The frames of a message in pieces of `size`."""
+    pieces = [payload[i : i + size] for i in range(0, len(payload), size)] or [b""]
+    last = len(pieces) - 1
+    return [
+        frame(opcode if i == 0 else CONT, piece, fin=i == last) for i, piece in enumerate(pieces)
+    ]
+
+
+def may_be_sent(code):
+    """RFC 6455 section 7.4 and the registry of IANA."""
+    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
+
+
+class Wrong(Exception):
+    """What the server did is not what the RFC, or the case, wants."""
+
+
+class Reader:
+    """Takes what a server sends apart, and tolerates nothing. `feed` bytes, then see `events`: a
+    tuple per frame, (opcode, payload). `handshake` is the head of the answer."""
+
+    def __init__(self, opened=False):
+        self.bytes = bytearray()
+        self.at = 0
+        self.events = []
+        self.head = b"" if opened else None
+        self.closed = False
+        self.opcode = None  # of the message whose fragments are coming
+        self.parts = []
+
+    def feed(self, data):
+        self.bytes += data
+        if self.head is None:
+            end = self.bytes.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            self.head = bytes(self.bytes[: end + 4])
+            self.at = end + 4
+        while self._frame():
+            pass
+        del self.bytes[: self.at]
+        self.at = 0
+
+    def _frame(self):
+        left = len(self.bytes) - self.at
+        if left and self.closed:
+            raise Wrong("bytes behind the close frame")
+        if left < 2:
+            return False
+        first, second = self.bytes[self.at], self.bytes[self.at + 1]
+        size, start = second & 0x7F, 2
+        if second & 0x80:
+            raise Wrong("masked frame (5.1)")
+        if first & 0x70:
+            raise Wrong("reserved bit set (5.2)")
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            if left < 2 + width:
+                return False
+            size = int.from_bytes(self.bytes[self.at + 2 : self.at + 2 + width], "big")
+            start += width
+            if size < (126 if width == 2 else 65536) or size >> 63:
+                raise Wrong("length not in its shortest form (5.2)")
+        if left < start + size:
+            return False
+        payload = bytes(self.bytes[self.at + start : self.at + start + size])
+        self.at += start + size
+        self._take(first & 0x0F, bool(first & 0x80), payload)
+        return True
+
+    def _take(self, opcode, fin, payload):
+        if opcode >= 8:
+            if not fin or len(payload) > 125:
+                raise Wrong("control frame fragmented or too long (5.5)")
+            if opcode == CLOSE:
+                self._take_close(payload)
+            elif opcode not in (PING, PONG):
+                raise Wrong(f"opcode {opcode} (5.2)")
+            self.events.append((opcode, payload))
+            return
+        if opcode not in (CONT, TEXT, BINARY) or (opcode == CONT) != (self.opcode is not None):
+            raise Wrong(f"opcode {opcode} out of place (5.4)")
+        self.opcode = opcode or self.opcode
+        self.parts.append(payload)
+        if fin:
+            whole = b"".join(self.parts)
+            if self.opcode == TEXT:
+                whole.decode("utf-8")
+            self.events.append((self.opcode, whole))
+            self.opcode, self.parts = None, []
+
+    def _take_close(self, payload):
+        self.closed = True
+        if len(payload) == 1:
+            raise Wrong("close frame of one byte (5.5.1)")
+        if payload:
+            code = struct.unpack(">H", payload[:2])[0]
+            if not may_be_sent(code):
+                raise Wrong(f"close code {code} may not be sent (7.4)")
+            payload[2:].decode("utf-8")
+
+
+class Server:
+    """The echo program, on a free port."""
+
+    def __init__(self, *flags):
+        directory = os.environ.get("PUSHHUB_BIN_DIR")
+        if not directory:
+            raise SystemExit("PUSHHUB_BIN_DIR must name the directory of the built programs")
+        self.process = subprocess.Popen(
+            [os.path.join(directory, "echo_server"), "--port", "0", *flags],
+            stdout=subprocess.PIPE,
+        )
+        line = self.process.stdout.readline().decode()
+        self.port = int(re.search(r":(\d+)/", line).group(1))
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(20)
+
+    def stop(self):
+        """Ends it as an operator would; its exit code."""
+        self.process.terminate()
+        return self.process.wait(20)
+
+    def rss(self):
+        """Resident memory, in MiB."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as status:
+            return int(re.search(r"VmRSS:\s+(\d+)", status.read()).group(1)) / 1024
+
+    def cpu(self):
+        """Seconds of processor time so far."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
