@@ -87,7 +87,7 @@ struct Options {
     /// Most that may wait for all sessions of this hub together, in bytes, shared messages counted
     /// for each. Beyond it the session with the largest queue is closed with 1013, and meanwhile
     /// pushes to single sessions are refused.
-    std::uint64_t maxTotalQueueBytes = std::uint64_t{1} << 30;
+    std::uint64_t maxTotalQueueBytes = std::uint64_t{1024} * 1024 * 1024;
 
     /// A client from which nothing came for this long, less up to a quarter at random, is sent a
     /// ping; if nothing comes within the time-out either, its connection is cut. 0: never.
@@ -146,7 +146,7 @@ struct Options {
 
     /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not come
     /// back in the same second. Should be less than the deadline of `stop`.
-    std::chrono::milliseconds stopSpread = std::chrono::milliseconds(0);
+    std::chrono::milliseconds stopSpread = std::chrono::seconds(0);
 
     /// Keep the handshake request for `Session::header`, `query` and `cookie` after onOpen has
     /// returned. It costs its own size per session.

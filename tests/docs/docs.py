@@ -129,7 +129,7 @@ def spellings(default):
     if time:
         unit = {"milliseconds": "ms", "seconds": "s", "minutes": "min", "hours": "h"}[time[1]]
         return {f"{time[2]} {unit}"}
-    product = re.sub(r"std::size_t\{(\d+)\}", r"\1", default)
+    product = re.sub(r"std::(?:size_t|uint64_t)\{(\d+)\}", r"\1", default)
     if re.fullmatch(r"[\d' *]+", product):
         number = 1
         for factor in product.replace("'", "").split("*"):
