@@ -132,7 +132,9 @@ private:
         const std::size_t written =
             count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
                        : socket_->write_some(Buffers(buffers, count), failed);
-        error = failed ? standardError(failed) : std::error_code();
+        if (failed) {
+            error = standardError(failed);
+        }
         return written;
     }
 
