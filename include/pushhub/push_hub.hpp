@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -28,6 +29,8 @@
 #include <pushhub/handshake.hpp>
 #include <pushhub/http/forwarded.hpp>
 #include <pushhub/http/origin.hpp>
+#include <pushhub/hub_stats.hpp>
+#include <pushhub/log.hpp>
 #include <pushhub/options.hpp>
 #include <pushhub/path_template.hpp>
 #include <pushhub/push_options.hpp>
@@ -37,17 +40,6 @@
 #include <pushhub/transport/transport.hpp>
 
 namespace pushhub {
-
-/// What has happened in a hub so far, and what is there now. Each number is exact; together they
-/// are not of one instant.
-struct HubStats {
-    std::size_t sessions = 0;
-    std::size_t users = 0;
-    std::uint64_t droppedMessages = 0;  ///< What onDropped is told.
-    std::uint64_t droppedBytes = 0;
-    std::uint64_t conflatedMessages = 0;  ///< Replaced by a newer one with the same key.
-    std::uint64_t queuedBytes = 0;        ///< In the queues of all sessions, a moment ago.
-};
 
 /// A WebSocket endpoint for pushing to users.
 ///
@@ -86,6 +78,7 @@ public:
     using DrainHook = std::function<void(const SessionPtr&)>;
     using CloseHook = std::function<void(const SessionPtr&, const CloseInfo&)>;
     using ErrorHook = std::function<void(const SessionPtr&, std::error_code, std::string_view)>;
+    using LogHook = std::function<void(const LogRecord&)>;
     using HttpHook = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
 
     /// A hub with a listener of its own. What follows the options goes to the transport:
@@ -174,6 +167,10 @@ public:
     /// cannot be accepted. The session is null if it concerns none. On whichever loop it happened.
     void onError(ErrorHook hook) { set(errorHook_, std::move(hook), "onError"); }
 
+    /// Told what happens, for a log: see `LogRecord`. Without it nothing is written anywhere. On
+    /// whichever loop or thread it happens, several at a time.
+    void onLog(LogHook hook) { set(logHook_, std::move(hook), "onLog"); }
+
     /// A plain GET or HEAD request on the same port; no answer means 404. For small things: a
     /// health check, a page. On a loop.
     void onHttp(HttpHook hook) { set(httpHook_, std::move(hook), "onHttp"); }
@@ -194,6 +191,11 @@ public:
         }
         transport_->start(*this);
         state_ = State::running;
+        log(LogLevel::info, "started", [&](LogFields& fields) {
+            fields.add("address", options_.address);
+            fields.add("port", std::to_string(port()));
+            fields.add("path", options_.path);
+        });
     }
 
     /// `start` unless it is started, then waits until another thread or a hook calls `stop`.
@@ -227,6 +229,8 @@ public:
         }
         state_ = State::stopping;
         transport_->stop(*this, deadline);
+        log(LogLevel::info, "stopped",
+            [&](LogFields& fields) { fields.add("path", options_.path); });
         const std::lock_guard<std::mutex> stoppedLock(stoppedMutex_);
         state_ = State::idle;
         stopped_.notify_all();
@@ -326,9 +330,33 @@ public:
     /// In no particular order. O(users).
     std::vector<std::string> userIds() const { return registry_.userIds(); }
 
+    /// Any thread; O(1).
     HubStats stats() const noexcept {
-        return {registry_.sessionCount(), registry_.userCount(), droppedMessages_, droppedBytes_,
-                conflatedMessages_,       *queuedBytes_};
+        HubStats stats;
+        stats.sessions = registry_.sessionCount();
+        stats.users = registry_.userCount();
+        stats.handshakesAccepted = accepted_;
+        stats.handshakesUnauthorized = refused_[unauthorized];
+        stats.handshakesForbidden = refused_[forbidden];
+        stats.handshakesOverUserLimit = refused_[overUserLimit];
+        stats.handshakesUnavailable = refused_[unavailable];
+        stats.handshakesRefusedOtherwise = refused_[otherwise];
+        stats.closedByPeer = closedBy_[static_cast<std::size_t>(ClosedBy::peer)];
+        stats.closedByHost = closedBy_[static_cast<std::size_t>(ClosedBy::host)];
+        stats.closedByHub = closedBy_[static_cast<std::size_t>(ClosedBy::hub)];
+        stats.closedByNetwork = closedBy_[static_cast<std::size_t>(ClosedBy::network)];
+        stats.messagesIn = counters_->messagesIn;
+        stats.bytesIn = counters_->bytesIn;
+        stats.messagesOut = counters_->messagesOut;
+        stats.bytesOut = counters_->bytesOut;
+        stats.refusedMessages = counters_->refusedMessages;
+        stats.droppedMessages = droppedMessages_;
+        stats.droppedBytes = droppedBytes_;
+        stats.conflatedMessages = conflatedMessages_;
+        stats.queuedBytes = counters_->queuedBytes;
+        stats.slowSessions = counters_->slowSessions;
+        stats.loopLag = std::chrono::microseconds(counters_->lagMicroseconds.load());
+        return stats;
     }
 
 private:
@@ -499,8 +527,18 @@ private:
 
     const Options& options() const noexcept override { return options_; }
 
-    std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept override {
-        return queuedBytes_;
+    std::shared_ptr<detail::HubCounters> counters() const noexcept override { return counters_; }
+
+    void onRefused(Connection& connection, int status) noexcept override {
+        ++refused_[status == 401   ? unauthorized
+                   : status == 403 ? forbidden
+                   : status == 409 ? overUserLimit
+                   : status == 503 ? unavailable
+                                   : otherwise];
+        log(LogLevel::info, "handshake refused", [&](LogFields& fields) {
+            fields.add("status", std::to_string(status));
+            fields.add("address", connection.remoteAddress());
+        });
     }
 
     bool onHandshake(PendingHandshake& pending) override {
@@ -509,13 +547,13 @@ private:
             return false;
         }
         if (!isRunning()) {
-            pending.reject(unavailable("the service is stopping\n"));
+            pending.reject(unavailableAnswer("the service is stopping\n"));
         } else if (registry_.sessionCount() >= options_.maxSessions) {
-            pending.reject(unavailable("too many sessions\n"));
+            pending.reject(unavailableAnswer("too many sessions\n"));
         } else if (!isOriginAllowed(pending.request())) {
             pending.reject({403, "this origin is not allowed\n"});
         } else if (!countPending(pending.connection())) {
-            pending.reject(unavailable("too many handshakes\n"));
+            pending.reject(unavailableAnswer("too many handshakes\n"));
         } else {
             decide(pending, std::move(params));
         }
@@ -536,7 +574,7 @@ private:
         return true;
     }
 
-    static HttpResponse unavailable(const char* why) {
+    static HttpResponse unavailableAnswer(const char* why) {
         HttpResponse response{503, why};
         response.headers = {{"Retry-After", "5"}};
         return response;
@@ -619,7 +657,7 @@ private:
             pending.giveBack(session->takeRequest());
             connection.rejectHandshake(
                 added == Registry::Added::full
-                    ? unavailable("too many sessions\n")
+                    ? unavailableAnswer("too many sessions\n")
                     : HttpResponse{409, "this user has too many sessions\n"});
             return;
         }
@@ -679,6 +717,9 @@ private:
 
     void onOpen(Connection& connection) noexcept override {
         const SessionPtr session = sessionOf(connection);
+        ++accepted_;
+        log(LogLevel::debug, "session opened",
+            [&](LogFields& fields) { fields.addSession(*session); });
         guarded(session, "onOpen", [&] {
             if (openHook_) {
                 openHook_(session);
@@ -734,9 +775,20 @@ private:
     void onClose(Connection& connection, const CloseInfo& info) noexcept override {
         const SessionPtr session = sessionOf(connection);
         registry_.remove(*session);
+        ++closedBy_[static_cast<std::size_t>(info.by)];
+        log(info.error && info.by == ClosedBy::hub ? LogLevel::warning : LogLevel::debug,
+            "session closed", [&](LogFields& fields) {
+                fields.addSession(*session);
+                fields.add("code", std::to_string(static_cast<unsigned>(info.code)));
+                fields.add("reason", info.reason);
+                if (info.error) {
+                    fields.add("error", info.error.message());
+                }
+                fields.add("undelivered", std::to_string(info.undeliveredMessages));
+            });
         // That clients vanish is nobody's fault.
         if (info.error && info.by == ClosedBy::hub && info.error != Errc::pongTimeout) {
-            report(session, info.error, info.reason);
+            tell(session, info.error, info.reason);  // the log has it
         }
         guarded(session, "onClose", [&] {
             if (closeHook_) {
@@ -775,7 +827,54 @@ private:
         }
     }
 
+    // Details of an event, for whoever reads the log.
+    class LogFields {
+    public:
+        void add(std::string_view name, std::string value) {
+            values_[count_] = std::move(value);
+            fields_[count_] = {name, values_[count_]};
+            ++count_;
+        }
+        void addSession(const Session& session) {
+            add("session", std::to_string(session.id().value()));
+            add("user", session.userId());
+            add("address", session.remoteAddress());
+        }
+        LogRecord record(LogLevel level, std::string_view event) const noexcept {
+            return {level, event, fields_.data(), count_};
+        }
+
+    private:
+        std::array<std::string, 8> values_;
+        std::array<LogField, 8> fields_{};
+        std::size_t count_ = 0;
+    };
+
+    template <class Fill>
+    void log(LogLevel level, std::string_view event, Fill fill) const noexcept {
+        if (logHook_) {
+            try {
+                LogFields fields;
+                fill(fields);
+                logHook_(fields.record(level, event));
+            } catch (...) {
+                // A log that fails must not take the service with it.
+            }
+        }
+    }
+
     void report(const SessionPtr& session, std::error_code error, std::string_view what) noexcept {
+        log(LogLevel::error, "error", [&](LogFields& fields) {
+            fields.add("error", error.message());
+            fields.add("what", std::string(what));
+            if (session) {
+                fields.addSession(*session);
+            }
+        });
+        tell(session, error, what);
+    }
+
+    void tell(const SessionPtr& session, std::error_code error, std::string_view what) noexcept {
         if (errorHook_) {
             try {
                 errorHook_(session, error, what);
@@ -801,13 +900,17 @@ private:
     DrainHook drainHook_;
     CloseHook closeHook_;
     ErrorHook errorHook_;
+    LogHook logHook_;
     HttpHook httpHook_;
 
     Registry registry_;
     const std::shared_ptr<std::atomic<std::size_t>> pendingHandshakes_ =
         std::make_shared<std::atomic<std::size_t>>(0);
-    const std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes_ =
-        std::make_shared<std::atomic<std::uint64_t>>(0);
+    const std::shared_ptr<detail::HubCounters> counters_ = std::make_shared<detail::HubCounters>();
+    enum Refusal : std::size_t { unauthorized, forbidden, overUserLimit, unavailable, otherwise };
+    std::array<std::atomic<std::uint64_t>, 5> refused_{};
+    std::array<std::atomic<std::uint64_t>, 4> closedBy_{};
+    std::atomic<std::uint64_t> accepted_{0};
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
     std::atomic<std::uint64_t> conflatedMessages_{0};

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <any>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -70,14 +69,15 @@ private:
 class HandlerArchetype final : public TransportHandler {
 public:
     const Options& options() const noexcept override { return options_; }
-    std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept override {
-        return std::make_shared<std::atomic<std::uint64_t>>(0);
+    std::shared_ptr<detail::HubCounters> counters() const noexcept override {
+        return std::make_shared<detail::HubCounters>();
     }
     bool onHandshake(PendingHandshake&) override { return false; }
     std::optional<HttpResponse> onHttp(const HttpRequest&) override { return {}; }
     void onOpen(Connection&) noexcept override {}
     void onFirstMessage(Connection&, const Message&) override {}
     void onMessage(Connection&, const Message&) noexcept override {}
+    void onRefused(Connection&, int) noexcept override {}
     void onDropped(Connection&, const Dropped&) noexcept override {}
     void onDrain(Connection&) noexcept override {}
     void onClose(Connection&, const CloseInfo&) noexcept override {}

@@ -189,7 +189,7 @@ private:
         // A loop that was kept busy makes up for the ticks it missed.
         while (tickTimer_ && ticking_ && lastTick_ + tick <= now()) {
             lastTick_ += tick;
-            ticking_ = tickTimers();
+            ticking_ = tickTimers(now() - lastTick_);
         }
         if (tickTimer_ && ticking_) {
             waitForTick();

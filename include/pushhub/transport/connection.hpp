@@ -286,7 +286,19 @@ private:
     void drop(Written dropped, Errc reason);
     void unqueued(std::uint64_t bytes) noexcept {
         if (channel_) {
-            channel_->queuedBytes -= bytes;
+            channel_->figures.queuedBytes -= bytes;
+        }
+    }
+    void delivered(Written written) noexcept {
+        deliveredMessages_ += written.messages;
+        if (channel_) {
+            channel_->figures.messagesOut += written.messages;
+            channel_->figures.bytesOut += written.bytes;
+        }
+    }
+    void countSlow(std::uint64_t change) noexcept {
+        if (channel_) {
+            channel_->figures.slowSessions += change;
         }
     }
     void pauseReading(PauseReason reason) noexcept { pausedFor_ |= reason; }
@@ -353,7 +365,9 @@ inline bool LoopContext::submit(Command command) {
 // Where older messages make room, that happens on the loop; what is on the way there may be as much
 // again as the queue holds.
 inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy whenFull) {
-    if (channel_->hubQueuedBytes->load(std::memory_order_relaxed) > options().maxTotalQueueBytes) {
+    if (channel_->hubCounters->queuedBytes.load(std::memory_order_relaxed) >
+        options().maxTotalQueueBytes) {
+        channel_->hubCounters->refusedMessages.fetch_add(1, std::memory_order_relaxed);
         return Errc::hubQueueFull;
     }
     const bool olderMakeRoom =
@@ -382,6 +396,7 @@ inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy wh
         }
     }
     wasFull_.store(true, std::memory_order_relaxed);
+    channel_->hubCounters->refusedMessages.fetch_add(1, std::memory_order_relaxed);
     return full;
 }
 
@@ -540,6 +555,7 @@ inline void Connection::rejectHandshake(const HttpResponse& response, bool headO
         acceptHandshake(answer, request, nullptr);
     }
     if (phase_ == Phase::open && !admitted_) {
+        channel_->handler->onRefused(*this, response.status);
         std::string_view reason = response.body;
         reason = reason.substr(0, reason.find_last_not_of('\n') + 1);
         beginClose(closeCodeFor(response.status), reason, ClosedBy::hub, {}, true);
@@ -547,6 +563,9 @@ inline void Connection::rejectHandshake(const HttpResponse& response, bool headO
     }
     if (phase_ != Phase::handshake && phase_ != Phase::deciding) {
         return;
+    }
+    if (channel_ && channel_->handler && phase_ == Phase::deciding) {
+        channel_->handler->onRefused(*this, response.status);
     }
     dropHandshake();
     phase_ = Phase::lingering;
@@ -600,6 +619,7 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     std::unique_ptr<protocol::Engine> engine =
         engine_ ? std::move(engine_) : loop_->engines().take();
     engine->setMaxMessageSize(options().maxMessageSize);
+    channel_->figures.bytesIn += size;
     countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
     while (size > 0 && listening() && !held()) {
         std::size_t used = 0;
@@ -634,6 +654,7 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
                 handshake_->firstMessageTaken = true;
                 channel_->handler->onFirstMessage(*this, {engine.payload(), engine.type()});
             } else if (phase_ == Phase::open && accepting()) {
+                ++channel_->figures.messagesIn;
                 channel_->handler->onMessage(*this, {engine.payload(), engine.type()});
             }
             break;
@@ -685,7 +706,7 @@ inline void Connection::answerPing(std::string_view payload) {
     }
     waitingPong_->append(protocol::Opcode::pong, payload);
     budget_.add(waitingPong_->size(), 0);
-    channel_->queuedBytes += waitingPong_->size();
+    channel_->figures.queuedBytes += waitingPong_->size();
 }
 
 // Written at the end of a read, and before a close.
@@ -704,7 +725,7 @@ inline void Connection::push(FrameRun run) {
     const std::uint32_t size = run.size();
     queue_.push(loop_->queuePool(), std::move(run));
     if (channel_) {
-        channel_->queuedBytes += size;
+        channel_->figures.queuedBytes += size;
     }
 }
 
@@ -729,7 +750,7 @@ inline void Connection::pushOrDrop(FrameRun run, OverflowPolicy whenFull) {
     if (whenFull == OverflowPolicy::conflate && !run.frame->key().empty()) {
         const std::uint32_t size = run.size();
         if (const std::uint32_t replaced = queue_.replace(run)) {
-            channel_->queuedBytes += size;
+            channel_->figures.queuedBytes += size;
             drop({replaced, 1}, Errc::conflated);
             makeRoom();
             return;
@@ -821,7 +842,7 @@ inline void Connection::writeBroadcasts() {
             held_ = left;
             budget_.add(left.bytes, left.messages);
         } else {
-            deliveredMessages_ += left.messages;
+            delivered(left);
         }
         const bool blocked = error || i < count;
         if (blocked) {
@@ -858,7 +879,7 @@ inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_
             started.messages = 1;
             budget_.add(size - written, 1);
             queue_.pushRest(loop_->queuePool(), std::move(started), written);
-            channel_->queuedBytes += size - written;
+            channel_->figures.queuedBytes += size - written;
             written = size;
         }
         written -= size;
@@ -945,7 +966,7 @@ inline void Connection::flush() {
         held_.messages += taken.messages;
         if (!error) {
             budget_.release(held_.bytes, held_.messages);
-            deliveredMessages_ += held_.messages;
+            delivered(held_);
             held_ = {};
         }
         if (error || bytes < wanted) {
@@ -965,6 +986,7 @@ inline void Connection::flush() {
 
 inline void Connection::writable() {
     blocked_ = false;
+    countSlow(std::uint64_t{0} - 1);
     flush();
     if (phase_ == Phase::open && admitted_ && !blocked_) {
         schedule();
@@ -975,7 +997,9 @@ inline void Connection::waitForSocket(bool progress) {
     if (progress || progress_ == TimePoint()) {
         progress_ = loop_->now();
     }
-    blocked_ = true;
+    if (!std::exchange(blocked_, true)) {
+        countSlow(1);
+    }
     waitWritable();
     if (phase_ == Phase::open && admitted_) {
         schedule();
@@ -1287,6 +1311,9 @@ inline void Connection::end() noexcept {
     waitingPong_ = nullptr;
     engine_.reset();
     unqueued(queue_.clear(loop_->queuePool()));
+    if (std::exchange(blocked_, false)) {
+        countSlow(std::uint64_t{0} - 1);
+    }
     loop_->disarmTimer(*this);
     closeSocket();
     loop_->connectionEnded(*this);

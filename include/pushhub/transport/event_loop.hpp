@@ -241,7 +241,8 @@ protected:
     }
 
     /// One tick has passed. True while a timer is armed.
-    bool tickTimers() {
+    bool tickTimers(std::chrono::steady_clock::duration late) {
+        reportLag(late);
         timers_.tick([](TimerNode& node) {
             const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
             connection->orCut([&] { connection->expired(); });
@@ -253,9 +254,8 @@ protected:
     /// To be called after events of connections that did not come out of `drain`.
     void afterEvents() {
         for (std::size_t i = 0; i < channels_.size(); ++i) {
-            if (channels_[i]->queuedBytes != channels_[i]->publishedBytes) {
-                const detail::RefPtr<HostedChannel> channel = channels_[i];
-                publish(*channel);
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            if (publish(*channel)) {
                 relieve(*channel);
             }
         }
@@ -293,8 +293,8 @@ private:
         Connection* cursor = nullptr;  // next to take the broadcasts of this round
         std::uint64_t roundEnd = 0;    // every session before the cursor has come this far
         bool inRound = false;
-        std::uint64_t publishedBytes = 0;  // part of hubQueuedBytes
-        std::function<void()> whenEmpty;   // set while the hub stops
+        Figures published;                // which the hub's counters have
+        std::function<void()> whenEmpty;  // set while the hub stops
     };
 
     static HostedChannel& hosted(const Connection& connection) noexcept {
@@ -412,17 +412,34 @@ private:
         wake();
     }
 
-    static void publish(HostedChannel& channel) noexcept {
-        channel.hubQueuedBytes->fetch_add(
-            channel.queuedBytes - std::exchange(channel.publishedBytes, channel.queuedBytes));
+    // True if the queues have changed.
+    static bool publish(HostedChannel& channel) noexcept {
+        const Channel::Figures& now = channel.figures;
+        Channel::Figures& before = channel.published;
+        detail::HubCounters& hub = *channel.hubCounters;
+        const auto add = [](std::atomic<std::uint64_t>& counter, std::uint64_t is,
+                            std::uint64_t was) {
+            if (is != was) {
+                counter.fetch_add(is - was, std::memory_order_relaxed);
+            }
+        };
+        const bool changed = now.queuedBytes != before.queuedBytes;
+        add(hub.messagesIn, now.messagesIn, before.messagesIn);
+        add(hub.bytesIn, now.bytesIn, before.bytesIn);
+        add(hub.messagesOut, now.messagesOut, before.messagesOut);
+        add(hub.bytesOut, now.bytesOut, before.bytesOut);
+        add(hub.queuedBytes, now.queuedBytes, before.queuedBytes);
+        add(hub.slowSessions, now.slowSessions, before.slowSessions);
+        before = now;
+        return changed;
     }
 
     // Over the hub's limit the longest queue pays; that of the loop with most in its queues, or at
     // least an equal share, so that no loop has to ask another.
     void relieve(HostedChannel& channel) {
         const std::uint64_t limit = channel.options.maxTotalQueueBytes;
-        for (std::uint64_t total;
-             (total = *channel.hubQueuedBytes) > limit && channel.queuedBytes * loopCount_ >= total;
+        for (std::uint64_t total; (total = channel.hubCounters->queuedBytes) > limit &&
+                                  channel.figures.queuedBytes * loopCount_ >= total;
              publish(channel)) {
             Connection* largest = nullptr;
             for (Connection* one = channel.sessions.front(); one; one = List::next(*one)) {
@@ -438,6 +455,17 @@ private:
                 connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
                                        ClosedBy::hub, Errc::hubQueueFull, true);
             });
+        }
+    }
+
+    // The worst lateness, which fades within some seconds.
+    void reportLag(std::chrono::steady_clock::duration late) noexcept {
+        const auto micros = static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(late).count());
+        for (const auto& channel : channels_) {
+            std::atomic<std::uint64_t>& lag = channel->hubCounters->lagMicroseconds;
+            const std::uint64_t before = lag.load(std::memory_order_relaxed);
+            lag.store(std::max(micros, before - before / 32), std::memory_order_relaxed);
         }
     }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -33,10 +32,18 @@ public:
     const Options options;
     BroadcastLog log;
 
-    /// Bytes in the queues of these sessions, and in those of all sessions of the hub, which is
-    /// brought up to date when the loop has done a piece of work.
-    std::uint64_t queuedBytes = 0;
-    const std::shared_ptr<std::atomic<std::uint64_t>> hubQueuedBytes = handler->queuedBytes();
+    /// Figures of this channel's sessions. Those of the hub are brought up to date when the loop
+    /// has done a piece of work.
+    struct Figures {
+        std::uint64_t messagesIn = 0;
+        std::uint64_t bytesIn = 0;
+        std::uint64_t messagesOut = 0;
+        std::uint64_t bytesOut = 0;
+        std::uint64_t queuedBytes = 0;
+        std::uint64_t slowSessions = 0;
+    };
+    Figures figures;
+    const std::shared_ptr<detail::HubCounters> hubCounters = handler->counters();
 };
 
 /// Work that any thread hands to an event loop, done there in order.

@@ -150,7 +150,7 @@ public:
     void advanceOneTick() {
         runner_ = std::this_thread::get_id();
         now_ += tick;
-        tickTimers();
+        tickTimers({});
         runner_ = std::thread::id();
     }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -11,6 +10,7 @@
 #include <pushhub/frame.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/http/response.hpp>
+#include <pushhub/hub_stats.hpp>
 #include <pushhub/options.hpp>
 #include <pushhub/transport/handshake.hpp>
 
@@ -36,8 +36,8 @@ public:
     /// Limits and time-outs of this handler's sessions.
     virtual const Options& options() const noexcept = 0;
 
-    /// Where the loops add up what waits for this handler's sessions, in bytes.
-    virtual std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes() const noexcept = 0;
+    /// Where the loops add up their figures.
+    virtual std::shared_ptr<detail::HubCounters> counters() const noexcept = 0;
 
     /// Offers a well-formed WebSocket handshake. False if the path is not this handler's; then
     /// the next one is asked, and at last the client gets 404. Otherwise the handshake is
@@ -46,6 +46,9 @@ public:
 
     /// Offers a GET or HEAD request that is no handshake. Nothing if this handler has no answer.
     virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) = 0;
+
+    /// A handshake that was offered to this handler is refused with an HTTP status.
+    virtual void onRefused(Connection& connection, int status) noexcept = 0;
 
     /// The connection was admitted as a session.
     virtual void onOpen(Connection& connection) noexcept = 0;

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace pushhub {
+
+/// What has happened in a hub since it was made, and what is there now. Each number is exact as of
+/// a few milliseconds ago; together they are not of one instant.
+struct HubStats {
+    std::size_t sessions = 0;
+    std::size_t users = 0;
+
+    // Handshakes for this hub, by outcome.
+    std::uint64_t handshakesAccepted = 0;
+    std::uint64_t handshakesUnauthorized = 0;   ///< 401
+    std::uint64_t handshakesForbidden = 0;      ///< 403
+    std::uint64_t handshakesOverUserLimit = 0;  ///< 409
+    std::uint64_t handshakesUnavailable = 0;    ///< 503: too many, too slow to decide, stopping
+    std::uint64_t handshakesRefusedOtherwise = 0;
+
+    // Sessions that have ended, by who ended them.
+    std::uint64_t closedByPeer = 0;
+    std::uint64_t closedByHost = 0;
+    std::uint64_t closedByHub = 0;
+    std::uint64_t closedByNetwork = 0;
+
+    // Data messages, and bytes on the wire with everything but TLS.
+    std::uint64_t messagesIn = 0;
+    std::uint64_t bytesIn = 0;
+    std::uint64_t messagesOut = 0;  ///< Each delivery counts.
+    std::uint64_t bytesOut = 0;
+
+    // Messages that did not go out, though there was a session.
+    std::uint64_t refusedMessages = 0;  ///< To their sender: `SendResult::refused`.
+    std::uint64_t droppedMessages = 0;  ///< What onDropped is told.
+    std::uint64_t droppedBytes = 0;
+    std::uint64_t conflatedMessages = 0;  ///< Replaced by a newer one with the same key.
+
+    std::uint64_t queuedBytes = 0;  ///< In the queues of all sessions.
+    std::size_t slowSessions = 0;   ///< Sessions whose socket takes no more at the moment.
+    /// How late the event loops are: the worst of the last seconds. Hooks that take long show here.
+    std::chrono::microseconds loopLag{0};
+};
+
+namespace detail {
+
+/// What the event loops add up for a hub, each from time to time.
+struct HubCounters {
+    std::atomic<std::uint64_t> messagesIn{0};
+    std::atomic<std::uint64_t> bytesIn{0};
+    std::atomic<std::uint64_t> messagesOut{0};
+    std::atomic<std::uint64_t> bytesOut{0};
+    std::atomic<std::uint64_t> refusedMessages{0};
+    std::atomic<std::uint64_t> queuedBytes{0};
+    std::atomic<std::uint64_t> slowSessions{0};
+    std::atomic<std::uint64_t> lagMicroseconds{0};
+};
+
+}  // namespace detail
+
+}  // namespace pushhub
