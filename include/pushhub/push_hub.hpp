@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -379,22 +380,32 @@ private:
     // Pushes, continued ----------------------------------------------------------------------
 
     std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
-                           FramePtr& frame) const {
+                           detail::Outgoing& outgoing) const {
         if (!isRunning()) {
             return Errc::notRunning;
         }
-        return detail::encode(type, payload, push, options_, frame);
+        return outgoing.encode(type, payload, push, options_);
+    }
+
+    // Those of the sessions that are there, a bit for each.
+    unsigned windowsInUse() const noexcept {
+        unsigned windows = 0;
+        for (unsigned window = 1; options_.compression && window < windows_.size(); ++window) {
+            windows |= windows_[window] > 0 ? 1U << window : 0U;
+        }
+        return windows;
     }
 
     SendResult sendAll(MessageType type, std::string_view payload, const PushOptions& push,
                        const detail::RefPtr<ExceptList>& except) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (!result.error) {
             result.accepted = registry_.sessionCount();
             result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
-            transport_->sendAll(*this, frame, except, detail::policy(push, options_));
+            transport_->sendAll(*this, outgoing.allForms(windowsInUse()), except,
+                                detail::policy(push, options_));
         }
         return result;
     }
@@ -414,8 +425,8 @@ private:
     SendResult sendOne(MessageType type, std::string_view userId, std::string_view payload,
                        const PushOptions& push) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (result.error) {
             return result;
         }
@@ -423,7 +434,8 @@ private:
         result.offline = sessions.empty() ? 1 : 0;
         const OverflowPolicy whenFull = detail::policy(push, options_);
         sessions.forEach([&](const SessionPtr& session) {
-            detail::count(result, session->connection().send(frame, whenFull));
+            Connection& connection = session->connection();
+            detail::count(result, connection.send(outgoing.form(connection.window()), whenFull));
         });
         return result;
     }
@@ -431,8 +443,8 @@ private:
     SendResult sendMore(MessageType type, std::vector<std::string_view> userIds,
                         std::string_view payload, const PushOptions& push) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (result.error) {
             return result;
         }
@@ -448,7 +460,8 @@ private:
             sessions.forEach([&](const SessionPtr& session) {
                 Connection& connection = session->connection();
                 commandsFor(perLoop, connection.loop(), userIds.size())
-                    .push_back(connection.sendCommand(frame, whenFull));
+                    .push_back(
+                        connection.sendCommand(outgoing.form(connection.window()), whenFull));
             });
         }
         for (auto& [loop, commands] : perLoop) {
@@ -679,6 +692,7 @@ private:
 
     void onOpen(Connection& connection) noexcept override {
         const SessionPtr session = sessionOf(connection);
+        ++windows_[connection.window()];
         guarded(session, "onOpen", [&] {
             if (openHook_) {
                 openHook_(session);
@@ -733,6 +747,7 @@ private:
 
     void onClose(Connection& connection, const CloseInfo& info) noexcept override {
         const SessionPtr session = sessionOf(connection);
+        --windows_[connection.window()];
         registry_.remove(*session);
         // That clients vanish is nobody's fault.
         if (info.error && info.by == ClosedBy::hub && info.error != Errc::pongTimeout) {
@@ -808,6 +823,7 @@ private:
         std::make_shared<std::atomic<std::size_t>>(0);
     const std::shared_ptr<std::atomic<std::uint64_t>> queuedBytes_ =
         std::make_shared<std::atomic<std::uint64_t>>(0);
+    std::array<std::atomic<std::size_t>, 16> windows_{};  // sessions with each, 0: none
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
     std::atomic<std::uint64_t> conflatedMessages_{0};
