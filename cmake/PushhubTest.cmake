@@ -75,10 +75,11 @@ function(pushhub_test name)
     set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED ${arg_SOURCES})
 endfunction()
 
-# pushhub_program(name file…): a program that a test starts.
+# pushhub_program(name file… [LIBS target…]): a program that a test starts.
 function(pushhub_program name)
-    add_executable(${name} ${ARGN})
-    target_link_libraries(${name} PRIVATE pushhub_development pushhub)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
+    add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
+    target_link_libraries(${name} PRIVATE pushhub_development pushhub ${arg_LIBS})
 endfunction()
 
 # pushhub_check_listed(pattern…): files that match but that no test above names are an error.
@@ -96,23 +97,24 @@ endfunction()
 
 # ---- fuzzing -------------------------------------------------------------------------------------
 
-# The fuzzer NAME_fuzz, to be run by hand: NAME_fuzz tests/fuzz/corpus/NAME
+# pushhub_fuzzer(name library…): the fuzzer NAME_fuzz, to be run by hand:
+# NAME_fuzz tests/fuzz/corpus/NAME
 function(pushhub_fuzzer name)
     if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
         message(FATAL_ERROR "PUSHHUB_FUZZERS needs clang: -DCMAKE_CXX_COMPILER=clang++")
     endif()
     add_executable(${name}_fuzz fuzz/${name}_fuzz.cpp)
-    target_link_libraries(${name}_fuzz PRIVATE pushhub_development pushhub::json)
+    target_link_libraries(${name}_fuzz PRIVATE pushhub_development pushhub::json ${ARGN})
     target_compile_options(${name}_fuzz PRIVATE -g -O1 -fsanitize=fuzzer,address,undefined
         -fno-sanitize-recover=undefined
         -fsanitize-ignorelist=${testsDir}/fuzz/ubsan_ignorelist.txt)
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
 endfunction()
 
-# The test fuzz_NAME runs the corpus and all its beginnings without libFuzzer.
+# pushhub_fuzz_replay(name library…): the test fuzz_NAME runs the corpus and all its beginnings without libFuzzer.
 function(pushhub_fuzz_replay name)
     add_executable(${name}_replay fuzz/${name}_fuzz.cpp fuzz/replay_main.cpp)
-    target_link_libraries(${name}_replay PRIVATE pushhub_development pushhub::json)
+    target_link_libraries(${name}_replay PRIVATE pushhub_development pushhub::json ${ARGN})
     add_test(NAME fuzz_${name} COMMAND ${name}_replay ${testsDir}/fuzz/corpus/${name})
     pushhub_test_properties(fuzz_${name} LABELS unit)
     set_tests_properties(fuzz_${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")

@@ -27,7 +27,8 @@ enum class Errc {
     unsupportedData,
     connectionLost,
     deadlineReached,
-    internalError
+    internalError,
+    brokenCompression
 };
 
 /// The category of `Errc`, named "pushhub".
@@ -79,6 +80,8 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "cut off at the deadline of stop()";
                 case Errc::internalError:
                     return "internal error";
+                case Errc::brokenCompression:
+                    return "client sent compressed data that cannot be read";
             }
             return "unknown error " + std::to_string(value);
         }

@@ -6,6 +6,7 @@
 #include <limits>
 #include <new>
 #include <string_view>
+#include <utility>
 
 #include <pushhub/detail/ref_ptr.hpp>
 #include <pushhub/protocol/frame_header.hpp>
@@ -44,6 +45,17 @@ public:
         return frame;
     }
 
+    /// The same around a compressed message, for sessions with that window.
+    static detail::RefPtr<Frame> makeCompressed(protocol::Opcode opcode, std::string_view payload,
+                                                unsigned window, std::string_view key = {}) {
+        auto frame = allocate(protocol::frameHeaderSize(payload.size()) + payload.size(), key);
+        frame->window_ = static_cast<std::uint8_t>(window);
+        frame->size_ = static_cast<std::uint32_t>(
+            protocol::writeFrameHeader(frame->begin(), opcode, payload.size(), true));
+        frame->append(payload);
+        return frame;
+    }
+
     /// Bytes that are no WebSocket frame: the answer to a handshake.
     static detail::RefPtr<Frame> raw(std::string_view bytes) {
         auto frame = allocate(bytes.size());
@@ -73,6 +85,22 @@ public:
 
     void clear() noexcept { size_ = 0; }
 
+    /// Adds the same message in another form, from `makeCompressed`, before the frame is shared.
+    void addForm(detail::RefPtr<Frame> form) noexcept {
+        form->next_ = std::move(next_);
+        next_ = std::move(form);
+    }
+    bool hasForms() const noexcept { return next_ != nullptr; }
+
+    /// The form for sessions with that window: this one if there is no other.
+    Frame& form(unsigned window) noexcept {
+        Frame* form = next_.get();
+        while (form && form->window_ != window) {
+            form = form->next_.get();
+        }
+        return form ? *form : *this;
+    }
+
     static void destroy(const Frame* frame) noexcept {
         frame->~Frame();
         ::operator delete(const_cast<Frame*>(frame));
@@ -93,6 +121,8 @@ private:
     std::uint32_t size_ = 0;
     const std::uint32_t capacity_;
     const std::uint32_t keySize_;
+    std::uint8_t window_ = 0;  // in bits, of a compressed message
+    detail::RefPtr<Frame> next_;
 };
 
 using FramePtr = detail::RefPtr<Frame>;

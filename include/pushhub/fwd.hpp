@@ -11,6 +11,7 @@ class Frame;
 class Handshake;
 class HttpRequest;
 class LoopbackTransport;
+class MessageCompression;
 class Session;
 class TransportHandler;
 struct CloseInfo;

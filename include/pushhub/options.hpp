@@ -3,9 +3,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include <pushhub/fwd.hpp>
 
 namespace pushhub {
 
@@ -147,6 +150,11 @@ struct Options {
     /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not come
     /// back in the same second. Should be less than the deadline of `stop`.
     std::chrono::milliseconds stopSpread = std::chrono::seconds(0);
+
+    /// Compression of messages (RFC 7692) for the clients that offer it, from `permessageDeflate`
+    /// in deflate.hpp; null for none. Of messages from a client, `maxMessageSize` counts the
+    /// inflated size.
+    std::shared_ptr<const MessageCompression> compression{};
 
     /// Keep the handshake request for `Session::header`, `query` and `cookie` after onOpen has
     /// returned. It costs its own size per session.

@@ -407,22 +407,32 @@ private:
     // Pushes, continued ----------------------------------------------------------------------
 
     std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
-                           FramePtr& frame) const {
+                           detail::Outgoing& outgoing) const {
         if (!isRunning()) {
             return Errc::notRunning;
         }
-        return detail::encode(type, payload, push, options_, frame);
+        return outgoing.encode(type, payload, push, options_);
+    }
+
+    // Those of the sessions that are there, a bit for each.
+    unsigned windowsInUse() const noexcept {
+        unsigned windows = 0;
+        for (unsigned window = 1; options_.compression && window < windows_.size(); ++window) {
+            windows |= windows_[window] > 0 ? 1U << window : 0U;
+        }
+        return windows;
     }
 
     SendResult sendAll(MessageType type, std::string_view payload, const PushOptions& push,
                        const detail::RefPtr<ExceptList>& except) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (!result.error) {
             result.accepted = registry_.sessionCount();
             result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
-            transport_->sendAll(*this, frame, except, detail::policy(push, options_));
+            transport_->sendAll(*this, outgoing.allForms(windowsInUse()), except,
+                                detail::policy(push, options_));
         }
         return result;
     }
@@ -442,8 +452,8 @@ private:
     SendResult sendOne(MessageType type, std::string_view userId, std::string_view payload,
                        const PushOptions& push) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (result.error) {
             return result;
         }
@@ -451,7 +461,8 @@ private:
         result.offline = sessions.empty() ? 1 : 0;
         const OverflowPolicy whenFull = detail::policy(push, options_);
         sessions.forEach([&](const SessionPtr& session) {
-            detail::count(result, session->connection().send(frame, whenFull));
+            Connection& connection = session->connection();
+            detail::count(result, connection.send(outgoing.form(connection.window()), whenFull));
         });
         return result;
     }
@@ -459,8 +470,8 @@ private:
     SendResult sendMore(MessageType type, std::vector<std::string_view> userIds,
                         std::string_view payload, const PushOptions& push) {
         SendResult result;
-        FramePtr frame;
-        result.error = encode(type, payload, push, frame);
+        detail::Outgoing outgoing;
+        result.error = encode(type, payload, push, outgoing);
         if (result.error) {
             return result;
         }
@@ -476,7 +487,8 @@ private:
             sessions.forEach([&](const SessionPtr& session) {
                 Connection& connection = session->connection();
                 commandsFor(perLoop, connection.loop(), userIds.size())
-                    .push_back(connection.sendCommand(frame, whenFull));
+                    .push_back(
+                        connection.sendCommand(outgoing.form(connection.window()), whenFull));
             });
         }
         for (auto& [loop, commands] : perLoop) {
@@ -720,6 +732,7 @@ private:
         ++accepted_;
         log(LogLevel::debug, "session opened",
             [&](LogFields& fields) { fields.addSession(*session); });
+        ++windows_[connection.window()];
         guarded(session, "onOpen", [&] {
             if (openHook_) {
                 openHook_(session);
@@ -774,6 +787,7 @@ private:
 
     void onClose(Connection& connection, const CloseInfo& info) noexcept override {
         const SessionPtr session = sessionOf(connection);
+        --windows_[connection.window()];
         registry_.remove(*session);
         ++closedBy_[static_cast<std::size_t>(info.by)];
         log(info.error && info.by == ClosedBy::hub ? LogLevel::warning : LogLevel::debug,
@@ -911,6 +925,7 @@ private:
     std::array<std::atomic<std::uint64_t>, 5> refused_{};
     std::array<std::atomic<std::uint64_t>, 4> closedBy_{};
     std::atomic<std::uint64_t> accepted_{0};
+    std::array<std::atomic<std::size_t>, 16> windows_{};  // sessions with each, 0: none
     std::atomic<std::uint64_t> droppedMessages_{0};
     std::atomic<std::uint64_t> droppedBytes_{0};
     std::atomic<std::uint64_t> conflatedMessages_{0};

@@ -14,6 +14,10 @@ struct PushOptions {
 
     /// Instead of `Options::whenQueueFull`. A push with a key conflates if nothing is said here.
     OverflowPolicy whenQueueFull = OverflowPolicy::inherit;
+
+    /// Whether it may be compressed, see `Options::compression`. False for what is compressed
+    /// already, and where the length of a secret must not show.
+    bool compress = true;
 };
 
 }  // namespace pushhub

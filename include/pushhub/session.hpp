@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pushhub/close_code.hpp>
+#include <pushhub/compression.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/path_template.hpp>
@@ -27,19 +28,72 @@ namespace pushhub {
 
 namespace detail {
 
-// Text or bytes as a frame, or why not.
-inline std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
-                              const Options& options, FramePtr& frame) {
-    if (protocol::frameHeaderSize(payload.size()) + payload.size() > options.maxQueueBytes ||
-        payload.size() > Frame::maxPayload) {
-        return Errc::messageTooBig;
+// A push in the forms that its receivers take: as it is, and compressed at most once for each
+// window. Refers to the payload.
+class Outgoing {
+public:
+    // Makes a frame of text or bytes, or says why not.
+    std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
+                           const Options& options) {
+        if (protocol::frameHeaderSize(payload.size()) + payload.size() > options.maxQueueBytes ||
+            payload.size() > Frame::maxPayload) {
+            return Errc::messageTooBig;
+        }
+        if (type == MessageType::text && !protocol::isValidUtf8(payload)) {
+            return Errc::invalidUtf8;
+        }
+        opcode_ = static_cast<protocol::Opcode>(type);
+        payload_ = payload;
+        compression_ = push.compress ? options.compression.get() : nullptr;
+        plain_ = Frame::make(opcode_, payload, push.key);
+        return {};
     }
-    if (type == MessageType::text && !protocol::isValidUtf8(payload)) {
-        return Errc::invalidUtf8;
+
+    // The form for a session with that window; 0 is one without compression.
+    FramePtr form(unsigned window) {
+        return window == 0 || !compression_ ? plain_ : compressed(window);
     }
-    frame = Frame::make(static_cast<protocol::Opcode>(type), payload, push.key);
-    return {};
-}
+    // The same for the last receiver.
+    FramePtr takeForm(unsigned window) {
+        return window == 0 || !compression_ ? std::move(plain_) : compressed(window);
+    }
+
+    // One frame with the forms for all of these windows, a bit for each.
+    const FramePtr& allForms(unsigned windows) {
+        for (unsigned window = 0; compression_ && windows >> window != 0; ++window) {
+            if ((windows >> window & 1U) != 0) {
+                if (FramePtr made = compress(window)) {
+                    plain_->addForm(std::move(made));
+                }
+            }
+        }
+        return plain_;
+    }
+
+private:
+    // Null if it is better sent as it is.
+    FramePtr compress(unsigned window) const {
+        const std::string bytes = compression_->compress(payload_, window);
+        return bytes.empty() ? nullptr
+                             : Frame::makeCompressed(opcode_, bytes, window, plain_->key());
+    }
+
+    const FramePtr& compressed(unsigned window) {
+        for (const auto& [itsWindow, frame] : compressed_) {
+            if (itsWindow == window) {
+                return frame;
+            }
+        }
+        FramePtr made = compress(window);
+        return compressed_.emplace_back(window, made ? std::move(made) : plain_).second;
+    }
+
+    protocol::Opcode opcode_{};
+    std::string_view payload_;
+    const MessageCompression* compression_ = nullptr;
+    FramePtr plain_;
+    std::vector<std::pair<unsigned, FramePtr>> compressed_;  // by window
+};
 
 inline OverflowPolicy policy(const PushOptions& push, const Options& options) noexcept {
     return push.whenQueueFull != OverflowPolicy::inherit ? push.whenQueueFull
@@ -176,12 +230,12 @@ public:
 private:
     SendResult send(MessageType type, std::string_view payload, const PushOptions& push) {
         SendResult result;
-        FramePtr frame;
+        detail::Outgoing outgoing;
         const Options& options = connection_->channel()->options;
-        result.error = detail::encode(type, payload, push, options, frame);
+        result.error = outgoing.encode(type, payload, push, options);
         if (!result.error) {
-            detail::count(result,
-                          connection_->send(std::move(frame), detail::policy(push, options)));
+            detail::count(result, connection_->send(outgoing.takeForm(connection_->window()),
+                                                    detail::policy(push, options)));
         }
         return result;
     }

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "sup
 
 import websockets
 from server_process import DEADLINE, ServerProcess
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
 LIMIT = 64 * 1024
 
@@ -74,6 +75,42 @@ class EchoServerTest(unittest.IsolatedAsyncioTestCase):
     async def test_close(self):
         await self.client.close(4321, "bye ü")
         self.assertEqual((self.client.close_code, self.client.close_reason), (4321, "bye ü"))
+
+
+class DeflateTest(unittest.IsolatedAsyncioTestCase):
+    async def test_each_offer(self):
+        server = await self.enterAsyncContext(
+            ServerProcess("echo_server", "--port", "0", "--deflate")
+        )
+        text = '{"symbol":"ü","price":1}' * 2000
+        offers = [
+            {},
+            {"client_max_window_bits": True},
+            {"server_max_window_bits": 9, "client_max_window_bits": 9},
+            {"server_no_context_takeover": True, "client_no_context_takeover": True},
+        ]
+        for offer in offers:
+            with self.subTest(offer):
+                client = await websockets.connect(
+                    server.base + "/websocket/echo",
+                    open_timeout=DEADLINE,
+                    compression=None,
+                    extensions=[ClientPerMessageDeflateFactory(**offer)],
+                )
+                self.addAsyncCleanup(client.close)
+                # Newer versions of the package keep them elsewhere.
+                holder = client if hasattr(client, "extensions") else client.protocol
+                (agreed,) = holder.extensions
+                self.assertEqual(agreed.name, "permessage-deflate")
+                self.assertTrue(agreed.remote_no_context_takeover)
+                self.assertTrue(agreed.local_no_context_takeover)
+                self.assertEqual(
+                    agreed.remote_max_window_bits, offer.get("server_max_window_bits", 15)
+                )
+                for message in (text, text.encode(), "", b"", "x", [text[:500]] * 20, text):
+                    await client.send(message)
+                    expected = "".join(message) if isinstance(message, list) else message
+                    self.assertEqual(await asyncio.wait_for(client.recv(), DEADLINE), expected)
 
 
 if __name__ == "__main__":

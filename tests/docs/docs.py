@@ -21,6 +21,7 @@ import tempfile
 OPTIONS = [
     ("include/pushhub/options.hpp", "Options"),
     ("include/pushhub/json/router.hpp", "RouterOptions"),
+    ("include/pushhub/deflate.hpp", "DeflateOptions"),
 ]
 
 FENCE = re.compile(r"^(?P<mode><!-- code: *(\w+) *-->\n)?(?P<indent> *)```(?P<language>[^\n]*)\n"
@@ -246,6 +247,7 @@ FAULTY = {
 };
 """,
     "include/pushhub/json/router.hpp": 'struct RouterOptions {\n    std::string field = "type";\n};\n',
+    "include/pushhub/deflate.hpp": "struct DeflateOptions {\n    int level = 6;\n};\n",
     "docs/good.md": "# A heading, with signs\n\n`[no](link)`\n\n```sh\n# comment\n```\n",
     "docs/limits.md": """## Options
 | `size` | 2 KiB |
@@ -253,6 +255,7 @@ FAULTY = {
 | `wrong` | 8,000 |
 | `list` | none |
 | `field` | `type` |
+| `level` | 6 |
 | `extra` | 1 |
 """,
     "README.md": """[a](docs/good.md) [b](docs/good.md#a-heading-with-signs) [c](https://example.com)

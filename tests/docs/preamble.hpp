@@ -19,6 +19,7 @@
 #include <asio/io_context.hpp>
 
 #include <pushhub/auth/auth.hpp>
+#include <pushhub/deflate.hpp>
 #include <pushhub/json/json.hpp>
 #include <pushhub/pushhub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>

@@ -1,6 +1,7 @@
 // Sends every message back as it came, text as text and binary as binary: the counterpart of
 // protocol test suites. Ends on SIGINT or SIGTERM.
 
+#include <pushhub/deflate.hpp>
 #include <pushhub/pushhub.hpp>
 
 #include <charconv>
@@ -23,6 +24,7 @@ constexpr std::string_view usage = R"(echo_server: sends every WebSocket message
   --port PORT           port on 127.0.0.1, 0 for any free one (0)
   --threads N           event loops, 0 for one per core (1)
   --max-message BYTES   largest message taken (65536)
+  --deflate             compress messages for clients that offer permessage-deflate
   --help                this text
 )";
 
@@ -49,6 +51,13 @@ pushhub::Options parseFlags(int argc, char** argv) {
     options.loops = 1;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view name = argv[i];
+        if (name == "--deflate") {
+            pushhub::DeflateOptions deflate;
+            deflate.minimumSize = 0;  // whatever gets smaller
+            options.compression = pushhub::permessageDeflate(deflate);
+            --i;
+            continue;
+        }
         if (name != "--port" && name != "--threads" && name != "--max-message") {
             throw UsageError("'" + std::string(name) + "' is not a flag");
         }

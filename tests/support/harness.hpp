@@ -23,16 +23,31 @@ namespace pushhub::test {
 template <class Transport>
 struct Harness;
 
+/// A message as it was on the wire.
+struct WireMessage {
+    std::string data;
+    bool compressed;
+};
+
 /// A client of either kind, reduced to what the common tests need.
 class AnyClient {
 public:
     virtual ~AnyClient() = default;
     virtual void send(std::string_view text) = 0;
     virtual void sendBinary(std::string_view bytes) = 0;
+    virtual void sendBytes(std::string_view bytes) = 0;
     virtual void close(CloseCode code) = 0;
     virtual void drop() = 0;
-    virtual std::vector<std::string> read(std::size_t count) = 0;  // the next `count` messages
+    virtual std::vector<WireMessage> readWire(std::size_t count) = 0;  // the next `count` messages
     virtual CloseCode readClose() = 0;
+
+    std::vector<std::string> read(std::size_t count) {
+        std::vector<std::string> messages;
+        for (WireMessage& message : readWire(count)) {
+            messages.push_back(std::move(message.data));
+        }
+        return messages;
+    }
 };
 using ClientPtr = std::unique_ptr<AnyClient>;
 
@@ -77,12 +92,14 @@ private:
         void sendBinary(std::string_view bytes) override {
             client_.sendBytes(clientFrame(protocol::Opcode::binary, bytes));
         }
+        void sendBytes(std::string_view bytes) override { client_.sendBytes(bytes); }
         void close(CloseCode code) override { client_.sendClose(code); }
         void drop() override { client_.disconnect(true); }
-        std::vector<std::string> read(std::size_t count) override {
-            std::vector<std::string> messages;
+        std::vector<WireMessage> readWire(std::size_t count) override {
+            std::vector<WireMessage> messages;
             while (messages.size() < count) {
-                messages.push_back(client_.read().value().payload);
+                SocketClient::Frame frame = client_.read().value();
+                messages.push_back({std::move(frame.payload), frame.compressed});
             }
             return messages;
         }
@@ -137,16 +154,17 @@ private:
             : hub_(hub), client_(hub.transport().connect(target, headers)) {}
         void send(std::string_view text) override { client_->send(text); }
         void sendBinary(std::string_view bytes) override { client_->sendBinary(bytes); }
+        void sendBytes(std::string_view bytes) override { client_->sendBytes(bytes); }
         void close(CloseCode code) override { client_->close(code); }
         void drop() override { client_->drop(); }
-        std::vector<std::string> read(std::size_t count) override {
+        std::vector<WireMessage> readWire(std::size_t count) override {
             hub_.transport().poll();
-            for (std::string& text : client_->takeTexts()) {
-                unread_.push_back(std::move(text));
+            for (LoopbackClient::Received& message : client_->take()) {
+                unread_.push_back({std::move(message.data), message.compressed});
             }
             const std::size_t size = std::min(count, unread_.size());
             const auto end = unread_.begin() + static_cast<std::ptrdiff_t>(size);
-            std::vector<std::string> messages(unread_.begin(), end);
+            std::vector<WireMessage> messages(unread_.begin(), end);
             unread_.erase(unread_.begin(), end);
             return messages;
         }
@@ -158,7 +176,7 @@ private:
     private:
         Hub& hub_;
         std::shared_ptr<LoopbackClient> client_;
-        std::vector<std::string> unread_;
+        std::vector<WireMessage> unread_;
     };
 };
 

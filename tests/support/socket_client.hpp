@@ -45,6 +45,7 @@ public:
     struct Frame {
         protocol::Opcode opcode;
         std::string payload;
+        bool compressed = false;  // RSV1
     };
 
     explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
@@ -133,7 +134,8 @@ public:
                     const std::size_t size = protocol::frameSize(unread_.data());
                     if (unread_.size() >= size) {
                         Frame frame{static_cast<protocol::Opcode>(unread_[0] & 0x0F),
-                                    unread_.substr(header, size - header)};
+                                    unread_.substr(header, size - header),
+                                    (unread_[0] & 0x40) != 0};
                         unread_.erase(0, size);
                         return frame;
                     }

@@ -406,6 +406,7 @@ void addValidRows(std::vector<Row>& rows) {
              }(),
              101},
             {"unknown extensions", plus("Sec-WebSocket-Extensions: x-foo; a=1, x-bar"), 101},
+            {"an empty Sec-WebSocket-Extensions", plus("Sec-WebSocket-Extensions:"), 101},
             {"the key of draft 76 beside a good handshake", plus("Sec-WebSocket-Key1: 1 2 3"), 101},
             {"Expect", plus("Expect: 100-continue"), 101},
             {"HTTP2-Settings of another upgrade", plus("HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"),
@@ -446,6 +447,13 @@ void addRefusedRows(std::vector<Row>& rows) {
             {"a method without end", requestLine(std::string(9000, 'G')), 501},
             {"a method that is no token", requestLine("G@T / HTTP/1.1"), 400},
             {"a method in UTF-8", requestLine("G\xc3\x84T / HTTP/1.1"), 400},
+            {"an extension's parameter without a name", plus("Sec-WebSocket-Extensions: a;"), 400},
+            {"an extension's parameter without a value", plus("Sec-WebSocket-Extensions: a; b="),
+             400},
+            {"an extension's value that is no token", plus("Sec-WebSocket-Extensions: a; b=\"c d\""),
+             400},
+            {"an extension that is no token",
+             plus(Lines{"Sec-WebSocket-Extensions: a", "Sec-WebSocket-Extensions: b c"}), 400},
             {"a space first", requestLine(" GET / HTTP/1.1"), 400},
             {"two spaces behind the method", requestLine("GET  / HTTP/1.1"), 400},
             {"two spaces before the version", requestLine("GET /  HTTP/1.1"), 400},
@@ -873,12 +881,13 @@ TEST_CASE("The answer to a handshake cannot be split or contradicted", "[upgrade
         {"upgrade", "h2c"},
         {"Sec-WebSocket-Accept", "x"},
         {"sec-websocket-protocol", "x"},
+        {"sec-websocket-extensions", "permessage-deflate"},
     };
     CHECK(protocol::upgradeResponse("dGhlIHNhbXBsZSBub25jZQ==", "", bad) == plain);
     CHECK(protocol::upgradeResponse("dGhlIHNhbXBsZSBub25jZQ==", "a\r\nX-B: c", {}) == plain);
     CHECK(protocol::upgradeResponse("dGhlIHNhbXBsZSBub25jZQ==", "a, b", {}) == plain);
-    const std::string extensions = protocol::upgradeResponse(
-        "dGhlIHNhbXBsZSBub25jZQ==", "", {{"Sec-WebSocket-Extensions", "permessage-deflate"}});
+    const std::string extensions =
+        protocol::upgradeResponse("dGhlIHNhbXBsZSBub25jZQ==", "", bad, "permessage-deflate");
     CHECK(extensions.find("\r\nSec-WebSocket-Extensions: permessage-deflate\r\n") !=
           std::string::npos);
 }

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
 #include <pushhub/close_code.hpp>
+#include <pushhub/compression.hpp>
 #include <pushhub/config.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/frame.hpp>
@@ -70,15 +72,76 @@ struct NoRandom {
     std::uint32_t operator()() { return 0; }  // a server masks nothing
 };
 
-struct NoDeflate {
+// Where the reader asks for inflated bytes. Negotiation and compression are done elsewhere.
+class Inflation {
+public:
+    // Null: the client may not send compressed messages.
+    void use(const MessageCompression* compression) noexcept { compression_ = compression; }
+
+    // Most compressed bytes that a message of `most` bytes can need in one piece: what does not
+    // get smaller gets a little larger.
+    static constexpr std::size_t maxCompressed(std::size_t most) noexcept {
+        return most + most / 16 + 64;
+    }
+
+    // A compressed message begins, of at most `most` bytes when it is inflated.
+    void start(std::size_t most) noexcept {
+        most_ = most;
+        compressedLeft_ = maxFragmentation * maxCompressed(most);
+        if (inflater_) {
+            inflater_->reset();
+        }
+    }
+
+    // At the end of a message: whether it was a whole one. It must end between two blocks, be it
+    // before or behind the 00 00 ff ff that its sender left out, which must add nothing to it.
+    bool complete() const noexcept { return complete_; }
+
     using Result = std::pair<std::error_code, std::string>;
     Result negotiate(const websocketpp::http::attribute_list&) { return {}; }
     std::error_code init(bool) { return {}; }
     bool is_implemented() const { return false; }
-    bool is_enabled() const { return false; }
+    bool is_enabled() const { return compression_ != nullptr; }
     std::string generate_offer() const { return {}; }
     std::error_code compress(const std::string&, std::string&) { return {}; }
-    std::error_code decompress(const std::uint8_t*, std::size_t, std::string&) { return {}; }
+
+    // For each piece of a compressed message, and at its end for 00 00 ff ff.
+    std::error_code decompress(const std::uint8_t* data, std::size_t size, std::string& out) {
+        if (size > compressedLeft_) {
+            return Errc::inboundTooBig;
+        }
+        compressedLeft_ -= size;
+        if (!inflater_) {
+            inflater_ = compression_->makeInflater();
+            if (!inflater_) {
+                return std::make_error_code(std::errc::not_enough_memory);
+            }
+        }
+        const bool between = inflater_->complete();
+        const std::size_t before = out.size();
+        switch (inflater_->inflate({reinterpret_cast<const char*>(data), size}, out, most_)) {
+            case MessageInflater::Outcome::good:
+                break;
+            case MessageInflater::Outcome::tooBig:
+                return Errc::inboundTooBig;
+            case MessageInflater::Outcome::broken:
+                return Errc::brokenCompression;
+            case MessageInflater::Outcome::noMemory:
+                return std::make_error_code(std::errc::not_enough_memory);
+        }
+        complete_ = out.size() == before && (between || inflater_->complete());
+        return {};
+    }
+
+private:
+    // A message that is compressed byte by byte needs seven bytes for each.
+    static constexpr std::size_t maxFragmentation = 8;
+
+    const MessageCompression* compression_ = nullptr;
+    std::unique_ptr<MessageInflater> inflater_;  // from the first compressed message on
+    std::size_t most_ = 0;
+    std::size_t compressedLeft_ = 0;
+    bool complete_ = false;
 };
 
 // A message as the frame reader fills it. Its storage is kept for the next one: see `Inbox`.
@@ -102,13 +165,14 @@ public:
 
     void start(Opcode opcode) {
         opcode_ = opcode;
+        compressed_ = false;
         payload_.clear();
     }
 
     std::string& get_raw_payload() { return payload_; }
     Opcode get_opcode() const { return opcode_; }
-    bool get_compressed() const { return false; }
-    void set_compressed(bool) {}
+    bool get_compressed() const { return compressed_; }
+    void set_compressed(bool compressed) { compressed_ = compressed; }
     bool get_fin() const { return true; }
     void set_header(const std::string&) {}
     void set_opcode(Opcode opcode) { opcode_ = opcode; }
@@ -117,6 +181,7 @@ public:
 private:
     std::string payload_;
     Opcode opcode_ = websocketpp::frame::opcode::text;
+    bool compressed_ = false;
 };
 
 // The two messages that can be under way: a control frame may stand between the fragments of a
@@ -147,7 +212,7 @@ struct EngineConfig {
     using message_type = InboundMessage;
     using con_msg_manager_type = Inbox;
     using rng_type = NoRandom;
-    using permessage_deflate_type = NoDeflate;
+    using permessage_deflate_type = Inflation;
     static constexpr bool enable_extensions = false;
     static constexpr std::size_t max_message_size = 64 * 1024;
 };
@@ -171,8 +236,17 @@ public:
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
 
-    /// Largest data message that is taken, in bytes.
-    void setMaxMessageSize(std::size_t bytes) { set_max_message_size(bytes); }
+    /// Largest data message that is taken, in bytes; of a compressed one, inflated. Between
+    /// messages.
+    void setMaxMessageSize(std::size_t bytes) {
+        maxMessageSize_ = bytes;
+        set_max_message_size(bytes);
+    }
+
+    /// What was agreed with the client; null: it may not compress. Between messages.
+    void setCompression(const MessageCompression* compression) noexcept {
+        m_permessage_deflate.use(compression);
+    }
 
     /// Reads from `data`, and unmasks there, up to the end of the first whole message or control
     /// frame. Sets `used` to the number of bytes read. Linear in `used`. After a violation every
@@ -184,7 +258,7 @@ public:
             return EngineEvent::violation;
         }
         std::error_code error;
-        used = detail::FrameReader::consume(reinterpret_cast<std::uint8_t*>(data), size, error);
+        used = consume(reinterpret_cast<std::uint8_t*>(data), size, error);
         if (m_state == APPLICATION) {
             // The reader adds up the sizes of fragments without a look at overflow, and has no
             // objection to a length whose top bit is set (RFC 6455 section 5.2).
@@ -202,6 +276,9 @@ public:
         }
         if (!ready()) {
             return EngineEvent::needMore;
+        }
+        if (m_current_msg->msg_ptr->get_compressed() && !m_permessage_deflate.complete()) {
+            return fail(Errc::brokenCompression);
         }
         // The reader checks the end of a text by the opcode of its last frame, which is
         // `continuation` if the text was fragmented (RFC 6455 section 8.1).
@@ -269,6 +346,45 @@ private:
     using WsOpcode = websocketpp::frame::opcode::value;
     using WsError = websocketpp::processor::error::processor_errors;
 
+    // With compression the reader gets no further than one header at a time: it takes RSV1 on a
+    // continuation (RFC 7692 section 6), and knows one limit for what is on the wire and what is
+    // inflated.
+    std::size_t consume(std::uint8_t* bytes, std::size_t size, std::error_code& error) {
+        const bool stepwise = m_permessage_deflate.is_enabled();
+        std::size_t used = 0;
+        do {
+            std::size_t step = size;
+            if (stepwise) {
+                error = checkHeader();
+                if (error) {
+                    break;
+                }
+                step = std::min(size - used, m_bytes_needed);
+            }
+            used += detail::FrameReader::consume(bytes + used, step, error);
+        } while (stepwise && !error && !ready() && used < size);
+        return used;
+    }
+
+    std::error_code checkHeader() {
+        const auto opcode = websocketpp::frame::get_opcode(m_basic_header);
+        if (m_state != HEADER_EXTENDED || websocketpp::frame::opcode::is_control(opcode)) {
+            return {};
+        }
+        const bool compressed = websocketpp::frame::get_rsv1(m_basic_header);
+        if (opcode == WsOpcode::continuation) {
+            return compressed
+                       ? websocketpp::processor::error::make_error_code(WsError::invalid_rsv_bit)
+                       : std::error_code();
+        }
+        set_max_message_size(compressed ? detail::Inflation::maxCompressed(maxMessageSize_)
+                                        : maxMessageSize_);
+        if (compressed) {
+            m_permessage_deflate.start(maxMessageSize_);
+        }
+        return {};
+    }
+
     EngineEvent fail(CloseCode code, Errc error, std::string reason) {
         failed_ = true;
         violation_ = {code, error, std::move(reason)};
@@ -276,10 +392,17 @@ private:
     }
 
     EngineEvent fail(const std::error_code& error) {
-        if (error == websocketpp::processor::error::make_error_code(WsError::message_too_big)) {
-            return fail(
-                CloseCode::messageTooBig, Errc::inboundTooBig,
-                "message is larger than " + std::to_string(get_max_message_size()) + " bytes");
+        if (error == Errc::inboundTooBig ||
+            error == websocketpp::processor::error::make_error_code(WsError::message_too_big)) {
+            return fail(CloseCode::messageTooBig, Errc::inboundTooBig,
+                        "message is larger than " + std::to_string(maxMessageSize_) + " bytes");
+        }
+        if (error == Errc::brokenCompression) {
+            return fail(CloseCode::invalidPayload, Errc::brokenCompression,
+                        "compressed data is broken");
+        }
+        if (error == std::errc::not_enough_memory) {
+            return fail(CloseCode::internalError, Errc::internalError, "memory is short");
         }
         if (error == websocketpp::processor::error::make_error_code(WsError::invalid_utf8)) {
             return fail(CloseCode::invalidPayload, Errc::invalidPayload, "text is not valid UTF-8");
@@ -315,6 +438,7 @@ private:
     MessageType type_ = MessageType::text;
     CloseCode closeCode_ = CloseCode::noStatus;
     Violation violation_;
+    std::size_t maxMessageSize_ = detail::EngineConfig::max_message_size;
     bool failed_ = false;
 };
 

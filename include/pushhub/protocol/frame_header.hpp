@@ -26,9 +26,11 @@ constexpr std::size_t frameHeaderSize(std::size_t length) noexcept {
 }
 
 /// Writes the header of a final, unmasked frame (RFC 6455 section 5.2) and returns its size.
-inline std::size_t writeFrameHeader(char* out, Opcode opcode, std::size_t length) noexcept {
+/// `compressed` sets the bit RSV1 (RFC 7692 section 6).
+inline std::size_t writeFrameHeader(char* out, Opcode opcode, std::size_t length,
+                                    bool compressed = false) noexcept {
     const auto byte = [](std::uint64_t value) { return static_cast<char>(value & 0xFF); };
-    out[0] = byte(0x80U | static_cast<unsigned>(opcode));
+    out[0] = byte(0x80U | (compressed ? 0x40U : 0U) | static_cast<unsigned>(opcode));
     if (length < 126) {
         out[1] = byte(length);
         return 2;

@@ -14,6 +14,7 @@
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/http/syntax.hpp>
+#include <pushhub/protocol/extensions.hpp>
 
 namespace pushhub::protocol {
 
@@ -73,11 +74,22 @@ inline bool areSubprotocols(const HttpRequest& request) {
     return true;
 }
 
+/// RFC 6455 section 9.1 wants the connection failed if they are malformed, whoever asks for what.
+inline bool areExtensions(const HttpRequest& request) {
+    for (const std::string_view value : request.headerValues("Sec-WebSocket-Extensions")) {
+        if (!readExtensions(
+                value, [](auto) {}, [](auto, const auto&) {})) {
+            return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace detail
 
 /// Checks an opening handshake as RFC 6455, section 4.2.1 demands of a server; what `HttpRequest`
 /// guarantees (HTTP/1.1, one Host, no body) is taken for granted. Only version 13 is spoken.
-/// Path, Origin and identity are for others to judge. At most one allocation.
+/// Path, Origin and identity are for others to judge. A few allocations at most.
 inline UpgradeCheck checkUpgrade(const HttpRequest& request) {
     if (request.method() != "GET") {
         return {405, "a WebSocket handshake is a GET request"};
@@ -110,6 +122,9 @@ inline UpgradeCheck checkUpgrade(const HttpRequest& request) {
     if (!detail::areSubprotocols(request)) {
         return {400, "the Sec-WebSocket-Protocol header is malformed"};
     }
+    if (!detail::areExtensions(request)) {
+        return {400, "the Sec-WebSocket-Extensions header is malformed"};
+    }
     return {101, ""};
 }
 
@@ -125,12 +140,13 @@ inline std::string acceptKey(std::string_view secWebSocketKey) {
 }
 
 /// The answer that opens a session: status 101 for `key`, with `subprotocol` unless it is "" or
-/// not a token. Of the extra headers those are left out that are invalid, reserved or part of the
-/// handshake itself.
+/// not a token, and with the `extensions` that were agreed on. Of the extra headers those are left
+/// out that are invalid, reserved or part of the handshake itself.
 inline std::string upgradeResponse(
     std::string_view key, std::string_view subprotocol,
-    const std::vector<std::pair<std::string, std::string>>& extraHeaders) {
-    std::size_t size = 160 + subprotocol.size();
+    const std::vector<std::pair<std::string, std::string>>& extraHeaders,
+    std::string_view extensions = {}) {
+    std::size_t size = 160 + subprotocol.size() + extensions.size();
     for (const auto& [name, value] : extraHeaders) {
         size += name.size() + value.size() + 4;
     }
@@ -144,11 +160,15 @@ inline std::string upgradeResponse(
     if (pushhub::detail::isToken(subprotocol)) {
         pushhub::detail::appendHeader(out, "Sec-WebSocket-Protocol", subprotocol);
     }
+    if (!extensions.empty()) {
+        pushhub::detail::appendHeader(out, "Sec-WebSocket-Extensions", extensions);
+    }
     for (const auto& [name, value] : extraHeaders) {
         const std::string_view header = name;
         const bool ours = isReservedHeader(header) ||
                           pushhub::detail::equalsIgnoreCase(header, "Upgrade") ||
                           pushhub::detail::equalsIgnoreCase(header, "Sec-WebSocket-Accept") ||
+                          pushhub::detail::equalsIgnoreCase(header, "Sec-WebSocket-Extensions") ||
                           pushhub::detail::equalsIgnoreCase(header, "Sec-WebSocket-Protocol");
         if (!ours && isValidHeader(header, value)) {
             pushhub::detail::appendHeader(out, header, value);

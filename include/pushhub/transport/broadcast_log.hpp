@@ -41,6 +41,22 @@ public:
         OverflowPolicy whenFull = OverflowPolicy::close;
 
         bool skips(SessionId id) const noexcept { return except && except->contains(id); }
+
+        /// In the form for a session with that window; 0 is one without compression.
+        FrameRun runFor(unsigned window) const noexcept {
+            if (window == 0 || !run.frame->hasForms()) {
+                return run;
+            }
+            Frame& form = run.frame->form(window);
+            return {FramePtr(&form), 0, form.size(), 1};
+        }
+        WriteBuffer bytesFor(unsigned window) const noexcept {
+            if (window == 0 || !run.frame->hasForms()) {
+                return {run.data(), run.size()};
+            }
+            const Frame& form = run.frame->form(window);
+            return {form.data(), form.size()};
+        }
     };
 
     /// Position behind the last entry.
@@ -55,7 +71,8 @@ public:
     void append(FramePtr frame, detail::RefPtr<ExceptList> except,
                 OverflowPolicy whenFull = OverflowPolicy::close) {
         const std::uint32_t size = frame->size();
-        const bool joinable = size <= maxJoined && !except && frame->key().empty();
+        const bool joinable =
+            size <= maxJoined && !except && frame->key().empty() && !frame->hasForms();
         if (joinable && open_ && !entries_.empty() && entries_.back().whenFull == whenFull) {
             FrameRun& last = entries_.back().run;
             if (last.frame == block_ && block_->room() >= size) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include <pushhub/close_code.hpp>
+#include <pushhub/compression.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
@@ -61,6 +62,10 @@ public:
     std::chrono::microseconds roundTripTime() const noexcept {
         return std::chrono::microseconds(roundTrip_.load(std::memory_order_relaxed));
     }
+
+    /// Bits of the window in which this client takes compressed messages (RFC 7692); 0 if none
+    /// was agreed on.
+    unsigned window() const noexcept { return window_.load(std::memory_order_relaxed); }
 
     /// False from the moment on that it takes no more messages.
     bool accepting() const noexcept { return !budget_.closed(); }
@@ -260,6 +265,7 @@ private:
     const Options& options() const noexcept { return channel_->options; }
 
     void readHandshake(char* data, std::size_t size);
+    std::string negotiate(const HttpRequest& request);
     void holdBack(const char* data, std::size_t size);
     void readHeldBack();
     void dropHandshake() noexcept;
@@ -343,6 +349,7 @@ private:
     TimePoint progress_;  // while blocked: when the socket last took something
     TimePoint expires_ = TimePoint::max();
     std::atomic<std::uint32_t> roundTrip_{0};  // microseconds
+    std::atomic<std::uint8_t> window_{0};
     Phase phase_ = Phase::handshake;
     std::uint8_t pausedFor_ = 0;        // why the client is not read from: PauseReason
     bool admitted_ = false;             // a session, of which the handler is told
@@ -498,7 +505,8 @@ inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpR
     }
     phase_ = Phase::open;
     queueControl(Frame::raw(protocol::upgradeResponse(request.header("Sec-WebSocket-Key"),
-                                                      answer.subprotocol, answer.headers)));
+                                                      answer.subprotocol, answer.headers,
+                                                      negotiate(request))));
     if (attachment) {
         admit(std::move(attachment));
         return;
@@ -508,6 +516,23 @@ inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpR
     if (handshake_) {
         readHeldBack();
     }
+}
+
+// Agrees on compression, if that is wanted; the value of the header that says so.
+inline std::string Connection::negotiate(const HttpRequest& request) {
+    if (!options().compression) {
+        return {};
+    }
+    std::string offers;
+    for (const std::string_view value : request.headerValues("Sec-WebSocket-Extensions")) {
+        offers.append(offers.empty() ? "" : ",").append(value);
+    }
+    auto agreed = options().compression->negotiate(offers);
+    if (!agreed) {
+        return {};
+    }
+    window_.store(static_cast<std::uint8_t>(agreed->window), std::memory_order_relaxed);
+    return std::move(agreed->answer);
 }
 
 inline void Connection::admit(std::shared_ptr<void> attachment) {
@@ -616,9 +641,12 @@ inline std::error_code PendingHandshake::reject(HttpResponse response) {
 // Frames from the client ---------------------------------------------------------------------
 
 inline void Connection::readFrames(char* data, std::size_t size) {
-    std::unique_ptr<protocol::Engine> engine =
-        engine_ ? std::move(engine_) : loop_->engines().take();
-    engine->setMaxMessageSize(options().maxMessageSize);
+    std::unique_ptr<protocol::Engine> engine = std::move(engine_);
+    if (!engine) {
+        engine = loop_->engines().take();
+        engine->setMaxMessageSize(options().maxMessageSize);
+        engine->setCompression(window() != 0 ? options().compression.get() : nullptr);
+    }
     channel_->figures.bytesIn += size;
     countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
     while (size > 0 && listening() && !held()) {
@@ -795,7 +823,7 @@ inline void Connection::takeBroadcasts(bool writeNow) {
         loop_->queuePool().reserve();  // then what fails, fails before it counts
         const BroadcastLog::Entry& entry = log[seen_++];
         if (!entry.skips(id_)) {
-            enqueueBroadcast(entry.run, entry.whenFull);
+            enqueueBroadcast(entry.runFor(window()), entry.whenFull);
         }
     }
     if (phase_ != Phase::open) {
@@ -815,7 +843,7 @@ inline void Connection::writeBroadcasts() {
         for (; seen_ != log.end() && count < maxGather; ++seen_) {
             const BroadcastLog::Entry& entry = log[seen_];
             if (!entry.skips(id_)) {
-                buffers[count] = {entry.run.data(), entry.run.size()};
+                buffers[count] = entry.bytesFor(window());
                 positions[count++] = seen_;
             }
         }
@@ -836,7 +864,7 @@ inline void Connection::writeBroadcasts() {
             left.messages += log[positions[i]].run.messages;
         }
         if (i < count) {
-            left.messages += wholeMessages(log[positions[i]].run, written);
+            left.messages += wholeMessages(log[positions[i]].runFor(window()), written);
         }
         if (error) {
             held_ = left;
@@ -870,7 +898,7 @@ inline std::uint32_t Connection::wholeMessages(const FrameRun& run, std::size_t 
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
 inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_t written) {
     const OverflowPolicy whenFull = entry.whenFull;
-    FrameRun rest = entry.run;
+    FrameRun rest = entry.runFor(window());
     while (written > 0) {
         const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
         if (size > written) {
@@ -1207,7 +1235,7 @@ inline void Connection::missBroadcasts(CloseInfo& info) noexcept {
         const BroadcastLog::Entry& entry = channel_->log[seen_];
         if (!entry.skips(id_)) {
             info.undeliveredMessages += entry.run.messages;
-            info.undeliveredBytes += entry.run.size();
+            info.undeliveredBytes += entry.bytesFor(window()).size;
         }
     }
 }

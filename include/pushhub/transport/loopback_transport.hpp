@@ -178,6 +178,8 @@ public:
     struct Received {
         MessageType type;
         std::string data;
+        bool compressed =
+            false;  ///< `data` is as RFC 7692 has it; only if the client offered that.
     };
 
     /// HTTP status of the answer to the handshake; 0 while there is none.
@@ -277,6 +279,7 @@ private:
         }
         const std::size_t size = protocol::frameSize(unread_.data());
         const auto opcode = static_cast<protocol::Opcode>(unread_[0] & 0x0F);
+        const bool compressed = (unread_[0] & 0x40) != 0;
         std::string payload = unread_.substr(header, size - header);
         unread_.erase(0, size);
         switch (opcode) {
@@ -291,7 +294,8 @@ private:
                 readClose(payload);
                 break;
             default:
-                messages_.push_back({static_cast<MessageType>(opcode), std::move(payload)});
+                messages_.push_back(
+                    {static_cast<MessageType>(opcode), std::move(payload), compressed});
         }
         return true;
     }

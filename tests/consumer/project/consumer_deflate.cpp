@@ -2,12 +2,13 @@
 
 #include <iostream>
 
-#include <pushhub/version.hpp>
-#if __has_include(<pushhub/deflate.hpp>)
 #include <pushhub/deflate.hpp>
-#endif
+#include <pushhub/pushhub.hpp>
 
 int main() {
+    pushhub::Options options;
+    options.compression = pushhub::permessageDeflate();
+    const pushhub::PushHub<> hub{options};
     std::cout << pushhub::version << " with zlib " << zlibVersion() << '\n';
     return 0;
 }
