@@ -290,9 +290,12 @@ private:
             std::error_code error;
             sendOut(error);
             if (!pending_.empty()) {
-                ended_ = true;
-                waitForSocket();
-                return;
+                try {
+                    waitForSocket();
+                    ended_ = true;
+                    return;
+                } catch (const std::bad_alloc&) {  // then without
+                }
             }
         }
         AsioConnection::shutdownSend();
