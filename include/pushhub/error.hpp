@@ -28,7 +28,8 @@ enum class Errc {
     connectionLost,
     deadlineReached,
     internalError,
-    brokenCompression
+    brokenCompression,
+    tlsFailed
 };
 
 /// The category of `Errc`, named "pushhub".
@@ -82,6 +83,8 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "internal error";
                 case Errc::brokenCompression:
                     return "client sent compressed data that cannot be read";
+                case Errc::tlsFailed:
+                    return "TLS failed";
             }
             return "unknown error " + std::to_string(value);
         }

@@ -15,9 +15,9 @@ import tempfile
 # matches counts; a header that none matches is an error, so that somebody decides where it belongs.
 LAYERS = [
     ("base", ["version.hpp", "config.hpp", "fwd.hpp", "options.hpp", "push_options.hpp",
-              "compression.hpp", "error.hpp", "close_code.hpp", "send_result.hpp",
-              "hub_stats.hpp", "log.hpp", "session_id.hpp", "detail/*", "protocol/utf8.hpp",
-              "protocol/frame_header.hpp", "protocol/client_frame.hpp",
+              "tls_options.hpp", "compression.hpp", "error.hpp", "close_code.hpp",
+              "send_result.hpp", "hub_stats.hpp", "log.hpp", "session_id.hpp", "detail/*",
+              "protocol/utf8.hpp", "protocol/frame_header.hpp", "protocol/client_frame.hpp",
               "protocol/close_payload.hpp"]),
     ("frame", ["frame.hpp"]),
     ("http and protocol", ["http/*", "protocol/*"]),
