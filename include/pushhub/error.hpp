@@ -21,6 +21,7 @@ enum class Errc {
     stalled,
     pongTimeout,
     inboundTooFast,
+    tooManyFragments,
     protocolViolation,
     invalidPayload,
     inboundTooBig,
@@ -67,6 +68,8 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "client did not answer a ping in time";
                 case Errc::inboundTooFast:
                     return "client sent more per second than it may";
+                case Errc::tooManyFragments:
+                    return "client sent a message in too many frames";
                 case Errc::protocolViolation:
                     return "client violated the WebSocket protocol";
                 case Errc::invalidPayload:

@@ -76,6 +76,10 @@ struct Options {
     /// Largest message taken from a client, in bytes; beyond it the session is closed with 1009.
     std::size_t maxMessageSize = 64 * 1024;
 
+    /// Most frames that one message from a client may come in; beyond it the session is closed with
+    /// 1008.
+    std::size_t maxFragments = 1024;
+
     /// Most that may wait for one session: bytes on the wire, and messages (empty ones count).
     std::size_t maxQueueBytes = 1024 * 1024;
     std::size_t maxQueueMessages = 64 * 1024;
@@ -172,6 +176,7 @@ struct Options {
         check(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
         check(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
               maxMessageSize, "from 1 byte to 1 GiB");
+        check(maxFragments >= 1, "maxFragments", maxFragments, "at least 1");
         check(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 38, "maxQueueBytes",
               maxQueueBytes, "from 1024 bytes to 256 GiB");
         check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21, "maxQueueMessages",

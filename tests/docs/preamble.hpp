@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,7 @@
 #include <pushhub/auth/auth.hpp>
 #include <pushhub/deflate.hpp>
 #include <pushhub/json/json.hpp>
+#include <pushhub/metrics/prometheus.hpp>
 #include <pushhub/pushhub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 
@@ -37,6 +39,20 @@ inline std::optional<pushhub::auth::Identity> lookUp(const std::string&) {
 inline std::optional<pushhub::auth::Identity> check(const std::string&) {
     return {};
 }
+
+// As far as the documentation uses it; the library itself need not be there.
+namespace spdlog {
+namespace level {
+enum level_enum { trace, debug, info, warn, err };
+}
+struct logger {
+    template <class... Values>
+    void log(level::level_enum, std::string_view, const Values&...) {}
+};
+inline std::shared_ptr<logger> default_logger() {
+    return std::make_shared<logger>();
+}
+}  // namespace spdlog
 
 // What statements may refer to.
 #define DOCS_PARAMETERS                                                                           \

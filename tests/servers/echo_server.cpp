@@ -61,6 +61,7 @@ Flags parseFlags(int argc, char** argv) {
     Flags flags;
     pushhub::Options& options = flags.options;
     options.port = 0;
+    options.maxFragments = 1'000'000;  // suites send large messages in small frames
     options.loops = 1;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view name = argv[i];

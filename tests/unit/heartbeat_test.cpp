@@ -241,6 +241,38 @@ TEST_CASE("Pings count as messages, so a flood of them is slowed down too", "[in
     CHECK(client->closeCode() == CloseCode::policyViolation);
 }
 
+TEST_CASE("A message in too many frames is refused, however they come", "[fragments]") {
+    for (const std::size_t piece : {1U, 7U, 10'000U}) {
+        for (const bool tooMany : {false, true}) {
+            Options options;
+            options.maxFragments = 5;
+            RecordedHub hub(options);
+            hub.hub.start();
+            const auto client = hub.connect("1");
+            std::string bytes = protocol::clientFrame(protocol::Opcode::text, "whole");
+            bytes += protocol::clientFrame(protocol::Opcode::text, "a", false);
+            for (int i = 0; i < (tooMany ? 4 : 3); ++i) {
+                bytes += protocol::clientFrame(protocol::Opcode::ping, "");
+                bytes += protocol::clientFrame(protocol::Opcode::continuation, "", false);
+            }
+            bytes += protocol::clientFrame(protocol::Opcode::continuation, "b");
+            bytes += protocol::clientFrame(protocol::Opcode::text, "next");
+            for (std::size_t at = 0; at < bytes.size(); at += piece) {
+                client->sendBytes(bytes.substr(at, piece));
+                hub.poll();
+            }
+            CHECK(hub.count("message") == (tooMany ? 1 : 3));
+            if (tooMany) {
+                CHECK(client->closeCode() == CloseCode::policyViolation);
+                REQUIRE(hub.closes.size() == 1);
+                CHECK(hub.closes[0].error == Errc::tooManyFragments);
+            } else {
+                CHECK(client->connected());
+            }
+        }
+    }
+}
+
 TEST_CASE("stop spreads its closes over the time that the options say", "[stop_spread]") {
     Options options;
     options.stopSpread = 10s;

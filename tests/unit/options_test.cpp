@@ -37,6 +37,7 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
         {"maxQueueMessages", "0", [](Options& o) { o.maxQueueMessages = 0; }},
         {"maxQueueMessages", "2097153",
          [](Options& o) { o.maxQueueMessages = (std::size_t{1} << 21) + 1; }},
+        {"maxFragments", "0", [](Options& o) { o.maxFragments = 0; }},
         {"maxSessions", "0", [](Options& o) { o.maxSessions = 0; }},
         {"maxHandshakeBytes", "255", [](Options& o) { o.maxHandshakeBytes = 255; }},
         {"maxHandshakeBytes", "65536", [](Options& o) { o.maxHandshakeBytes = 65535 + 1; }},

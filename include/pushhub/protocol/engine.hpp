@@ -243,6 +243,9 @@ public:
         set_max_message_size(bytes);
     }
 
+    /// Most frames that one message may come in. Between messages.
+    void setMaxFragments(std::size_t count) noexcept { maxFragments_ = count; }
+
     /// What was agreed with the client; null: it may not compress. Between messages.
     void setCompression(const MessageCompression* compression) noexcept {
         m_permessage_deflate.use(compression);
@@ -346,11 +349,11 @@ private:
     using WsOpcode = websocketpp::frame::opcode::value;
     using WsError = websocketpp::processor::error::processor_errors;
 
-    // With compression the reader gets no further than one header at a time: it takes RSV1 on a
-    // continuation (RFC 7692 section 6), and knows one limit for what is on the wire and what is
-    // inflated.
+    // Of a message in several frames, and with compression, the reader gets no further than one
+    // header at a time: it does not count fragments, takes RSV1 on a continuation (RFC 7692 section
+    // 6), and knows one limit for what is on the wire and what is inflated.
     std::size_t consume(std::uint8_t* bytes, std::size_t size, std::error_code& error) {
-        const bool stepwise = m_permessage_deflate.is_enabled();
+        const bool stepwise = fragmented(*bytes) || m_permessage_deflate.is_enabled();
         std::size_t used = 0;
         do {
             std::size_t step = size;
@@ -361,9 +364,34 @@ private:
                 }
                 step = std::min(size - used, m_bytes_needed);
             }
+            const bool betweenFrames = m_state == HEADER_BASIC;
             used += detail::FrameReader::consume(bytes + used, step, error);
+            if (betweenFrames && m_state == HEADER_EXTENDED && !error) {
+                countFragment(error);
+            }
         } while (stepwise && !error && !ready() && used < size);
         return used;
+    }
+
+    // True if the bytes belong to a message that is under way, or begin one that has more frames.
+    bool fragmented(std::uint8_t first) noexcept {
+        constexpr std::uint8_t fin = 0x80;
+        if (m_data_msg.msg_ptr) {
+            return true;
+        }
+        const bool fresh =
+            m_state == HEADER_BASIC && m_bytes_needed == websocketpp::frame::BASIC_HEADER_LENGTH;
+        if (fresh) {
+            fragments_ = 0;
+        }
+        return ((fresh ? first : m_basic_header.b0) & fin) == 0;
+    }
+
+    void countFragment(std::error_code& error) {
+        const auto opcode = websocketpp::frame::get_opcode(m_basic_header);
+        if (!websocketpp::frame::opcode::is_control(opcode) && ++fragments_ > maxFragments_) {
+            error = Errc::tooManyFragments;
+        }
     }
 
     std::error_code checkHeader() {
@@ -396,6 +424,10 @@ private:
             error == websocketpp::processor::error::make_error_code(WsError::message_too_big)) {
             return fail(CloseCode::messageTooBig, Errc::inboundTooBig,
                         "message is larger than " + std::to_string(maxMessageSize_) + " bytes");
+        }
+        if (error == Errc::tooManyFragments) {
+            return fail(CloseCode::policyViolation, Errc::tooManyFragments,
+                        "message comes in more than " + std::to_string(maxFragments_) + " frames");
         }
         if (error == Errc::brokenCompression) {
             return fail(CloseCode::invalidPayload, Errc::brokenCompression,
@@ -437,6 +469,8 @@ private:
     std::string_view payload_;
     MessageType type_ = MessageType::text;
     CloseCode closeCode_ = CloseCode::noStatus;
+    std::size_t maxFragments_ = 1024;
+    std::size_t fragments_ = 0;  // of the message that is under way
     Violation violation_;
     std::size_t maxMessageSize_ = detail::EngineConfig::max_message_size;
     bool failed_ = false;

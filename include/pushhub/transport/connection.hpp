@@ -648,6 +648,7 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     if (!engine) {
         engine = loop_->engines().take();
         engine->setMaxMessageSize(options().maxMessageSize);
+        engine->setMaxFragments(options().maxFragments);
         engine->setCompression(window() != 0 ? options().compression.get() : nullptr);
     }
     channel_->figures.bytesIn += size;
