@@ -1151,6 +1151,9 @@ inline void Connection::heardPong(std::string_view payload) {
         roundTrip_.store(static_cast<std::uint32_t>(std::max<std::int64_t>(took, 1)),
                          std::memory_order_relaxed);
         pinged_ = TimePoint();
+        if (options().pingInterval < options().pongTimeout && phase_ == Phase::open) {
+            schedule();  // the next ping is due before the timer that is set
+        }
     }
 }
 
