@@ -65,7 +65,7 @@ const proxies = {
     let site = replaced(example('nginx.conf'), '127.0.0.1:8081', `127.0.0.1:${hubPort}`);
     site = replaced(site, 'listen 8080;', `listen 127.0.0.1:${port};`);
     if (silence) site = replaced(site, 'proxy_read_timeout 60s;', `proxy_read_timeout ${silence};`);
-    await startProxy(t, port, 'nginx', (directory) => {
+    await startProxy(t, port, process.env.PUSHHUB_NGINX ?? 'nginx', (directory) => {
       // What a Debian has around a file in conf.d, without what only root may write.
       const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
         .map((what) => `${what}_temp_path ${directory}/${what};`).join('\n');
@@ -82,7 +82,7 @@ const proxies = {
     let site = replaced(example('haproxy.cfg'), '127.0.0.1:8081', `127.0.0.1:${hubPort}`);
     site = replaced(site, 'bind :8080', `bind 127.0.0.1:${port}`);
     if (silence) site = replaced(site, 'timeout tunnel 60s', `timeout tunnel ${silence}`);
-    await startProxy(t, port, 'haproxy', (directory) => {
+    await startProxy(t, port, process.env.PUSHHUB_HAPROXY ?? 'haproxy', (directory) => {
       writeFileSync(join(directory, 'haproxy.cfg'), site);
       return ['-f', join(directory, 'haproxy.cfg'), '-db'];
     });
