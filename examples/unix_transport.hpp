@@ -134,7 +134,7 @@ public:
                 drain();
             }
             for (; ticking_ && nextTick_ <= now(); nextTick_ += tick) {
-                ticking_ = tickTimers();
+                ticking_ = tickTimers(now() - nextTick_);
             }
             connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
                                               [](const auto& c) { return c->fd() < 0; }),

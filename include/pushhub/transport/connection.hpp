@@ -78,7 +78,7 @@ public:
 
     /// Accepts `frame` for sending, or says why not. Messages that one thread sends keep their
     /// order. Once the connection is open.
-    std::error_code send(FramePtr frame, OverflowPolicy whenFull) {
+    std::error_code send(const FramePtr& frame, OverflowPolicy whenFull) {
         if (const std::error_code refused = reserve(*frame, whenFull)) {
             return refused;
         }
