@@ -65,11 +65,12 @@ is_there() {
     libssl-dev) has_header openssl/evp.h ;;
     openssl) has_command openssl ;;
     zlib1g-dev) has_header zlib.h ;;
+    libboost-dev) has_header boost/beast.hpp ;;
     catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     nodejs) has_command node ;;
     npm) has_command npm ;;
-    chromium) has_command chromium ;;
-    python3) has_command python3 ;;
+    chromium | clang-format | clang-tidy | doxygen | python3) has_command "$1" ;;
+    nginx | haproxy) has_command "$1" || [ -x "/usr/sbin/$1" ] ;;
     python3-websockets)
         python3 -c 'import websockets' 2>/dev/null || /usr/bin/python3 -c 'import websockets' 2>/dev/null
         ;;
@@ -96,8 +97,8 @@ need() {
 $0: missing here, named as Debian's packages: ${missing[*]}
 This is no Debian, so install what corresponds to them: a C++17 compiler, CMake 3.22 or newer,
 Ninja, standalone Asio 1.18 or newer and WebSocket++ 0.8.2, as far as the list says so; the tests
-also use RapidJSON, OpenSSL, zlib, Catch2, Node.js 18 or newer with npm, Chromium, and Python with
-websockets and yaml.
+also use RapidJSON, OpenSSL, zlib, Boost.Beast, Catch2, Node.js 18 or newer with npm, Chromium,
+nginx, HAProxy, Doxygen, clang-format and clang-tidy 14, and Python with websockets and yaml.
 END
         exit 1
     fi

@@ -38,9 +38,9 @@ jobs=${PUSHHUB_JOBS:-$(nproc)}
 # A C++ compiler first: the others are looked for with it.
 need g++
 need clang cmake ninja-build ccache pkg-config \
-    libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev \
-    libclang-rt-dev llvm \
-    nodejs npm chromium python3 python3-websockets python3-yaml
+    libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev libboost-dev \
+    libclang-rt-dev llvm clang-format clang-tidy doxygen \
+    nodejs npm chromium nginx haproxy python3 python3-websockets python3-yaml
 
 # The JavaScript packages of the client tests, when they are not those of the lock file.
 packages=tests/clients

@@ -102,5 +102,7 @@ inline std::error_code make_error_code(Errc code) noexcept {
 
 }  // namespace pushhub
 
+/// @cond
 template <>
 struct std::is_error_code_enum<pushhub::Errc> : std::true_type {};
+/// @endcond

@@ -637,7 +637,7 @@ private:
             connection.rejectHandshake({403, "the path names another user\n"});
             return;
         }
-        std::string userId = believed ? handshake.userId() : std::move(acceptance.userId);
+        std::string userId = believed ? handshake.userId() : acceptance.userId;
         openSession(pending, std::move(userId), handshake.takeParams(), std::move(acceptance));
     }
 

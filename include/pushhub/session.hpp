@@ -55,7 +55,10 @@ public:
     }
     // The same for the last receiver.
     FramePtr takeForm(unsigned window) {
-        return window == 0 || !compression_ ? std::move(plain_) : compressed(window);
+        if (window == 0 || !compression_) {
+            return std::move(plain_);
+        }
+        return compressed(window);
     }
 
     // One frame with the forms for all of these windows, a bit for each.

@@ -33,9 +33,11 @@ private:
 
 }  // namespace pushhub
 
+/// @cond
 template <>
 struct std::hash<pushhub::SessionId> {
     std::size_t operator()(pushhub::SessionId id) const noexcept {
         return std::hash<std::uint64_t>()(id.value());
     }
 };
+/// @endcond

@@ -53,6 +53,17 @@ TEST_CASE("A silent client is pinged, and answers", "[heartbeat]") {
     CHECK(client->pings() <= 27);
 }
 
+TEST_CASE("The interval may be shorter than the time-out", "[heartbeat]") {
+    RecordedHub hub(heartbeat(1s, 10s));
+    hub.hub.start();
+    const auto client = hub.connect("1");
+    for (int i = 0; i < 60; ++i) {
+        hub.advance(1s);
+    }
+    CHECK(client->pings() >= 55);
+    CHECK(client->pings() <= 80);
+}
+
 TEST_CASE("A client that has vanished is gone within interval and time-out", "[heartbeat]") {
     RecordedHub hub(heartbeat(30s, 10s));
     hub.hub.start();

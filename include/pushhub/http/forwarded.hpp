@@ -312,8 +312,8 @@ inline std::optional<IpEndpoint> parseForwardedElement(std::string_view element)
 class ProxyTrust {
 public:
     /// Addresses and networks: "192.0.2.7", "10.0.0.0/8", "::1", "fd00::/8". A network of IPv4
-    /// holds also the addresses that a dual-stack socket shows as ::ffff:a.b.c.d. Anything else
-    /// throws std::invalid_argument that names the entry; so do bits beyond the prefix
+    /// holds also the addresses that a dual-stack socket shows as IPv4-mapped. Anything else throws
+    /// std::invalid_argument that names the entry; so do bits beyond the prefix
     /// ("10.0.0.1/8"), for then it is not clear what is meant.
     explicit ProxyTrust(const std::vector<std::string>& networks) {
         for (const std::string& entry : networks) {

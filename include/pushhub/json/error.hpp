@@ -60,5 +60,7 @@ inline std::error_code make_error_code(Errc code) noexcept {
 
 }  // namespace pushhub::json
 
+/// @cond
 template <>
 struct std::is_error_code_enum<pushhub::json::Errc> : std::true_type {};
+/// @endcond

@@ -352,7 +352,7 @@ private:
     // Of a message in several frames, and with compression, the reader gets no further than one
     // header at a time: it does not count fragments, takes RSV1 on a continuation (RFC 7692 section
     // 6), and knows one limit for what is on the wire and what is inflated.
-    std::size_t consume(std::uint8_t* bytes, std::size_t size, std::error_code& error) {
+    std::size_t consume(std::uint8_t* bytes, std::size_t size, std::error_code& error) override {
         const bool stepwise = fragmented(*bytes) || m_permessage_deflate.is_enabled();
         std::size_t used = 0;
         do {

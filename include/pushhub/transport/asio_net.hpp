@@ -34,9 +34,11 @@ namespace pushhub::detail {
 #ifdef PUSHHUB_BOOST_ASIO
 namespace net = boost::asio;
 using NetError = boost::system::error_code;
+using NetException = boost::system::system_error;
 #else
 namespace net = asio;
 using NetError = std::error_code;
+using NetException = std::system_error;
 #endif
 
 /// TCP, as Asio wants a protocol described.

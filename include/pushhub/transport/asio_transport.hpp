@@ -226,7 +226,7 @@ private:
         try {
             listener->open(endpoint_);
             port_ = listener->port();
-        } catch (const std::system_error& error) {
+        } catch (const detail::NetException& error) {
             throw std::system_error(detail::standardError(error.code()),
                                     "pushhub: cannot listen on " + where());
         }

@@ -78,7 +78,7 @@ public:
 
     /// Accepts `frame` for sending, or says why not. Messages that one thread sends keep their
     /// order. Once the connection is open.
-    std::error_code send(FramePtr frame, OverflowPolicy whenFull) {
+    std::error_code send(const FramePtr& frame, OverflowPolicy whenFull) {
         if (const std::error_code refused = reserve(*frame, whenFull)) {
             return refused;
         }
@@ -1152,6 +1152,9 @@ inline void Connection::heardPong(std::string_view payload) {
         roundTrip_.store(static_cast<std::uint32_t>(std::max<std::int64_t>(took, 1)),
                          std::memory_order_relaxed);
         pinged_ = TimePoint();
+        if (options().pingInterval < options().pongTimeout && phase_ == Phase::open) {
+            schedule();  // the next ping is due before the timer that is set
+        }
     }
 }
 

@@ -123,7 +123,7 @@ public:
 
     bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
 
-    void connect(RefPtr<LoopbackConnection> connection) {
+    void connect(const RefPtr<LoopbackConnection>& connection) {
         connections_.push_back(connection);
         countConnection();
         add(*connection);

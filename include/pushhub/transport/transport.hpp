@@ -14,6 +14,7 @@
 
 namespace pushhub {
 
+/// @file
 /// What a Transport is. It moves WebSocket messages and knows nothing of users: it listens, offers
 /// handshakes to its handlers, reports their events, and sends frames. `T` is a Transport, `t` an
 /// object of it, `h` a `TransportHandler&`.

@@ -1,0 +1,81 @@
+// A unit test of order_desk.hpp: the hub is a real one, its connections are in memory. No socket,
+// no thread, no waiting. Any test framework will do; here it is none.
+
+#include "order_desk.hpp"
+
+#include <pushhub/transport/loopback_transport.hpp>
+
+#include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Hub = pushhub::PushHub<pushhub::LoopbackTransport>;
+using Texts = std::vector<std::string>;
+
+void check(bool good, const char* what) {
+    if (!good) {
+        std::cerr << "FAILED: " << what << '\n';
+        std::exit(1);
+    }
+}
+
+struct Service {
+    Hub hub{pushhub::Options()};
+    OrderDesk<Hub> desk{hub};
+
+    Service() { hub.start(); }
+
+    std::shared_ptr<pushhub::LoopbackClient> openTab(const std::string& user) {
+        auto tab = hub.transport().connect("/websocket/" + user);
+        hub.transport().poll();  // nothing happens but here
+        check(tab->status() == 101, "a tab may connect");
+        return tab;
+    }
+
+    Texts seen(pushhub::LoopbackClient& tab) {
+        hub.transport().poll();
+        return tab.takeTexts();
+    }
+};
+
+void anOrderIsSeenInAllTabsOfItsUser() {
+    Service service;
+    const auto first = service.openTab("ann");
+    const auto second = service.openTab("ann");
+    const auto other = service.openTab("ben");
+    first->send("buy ABC");
+    check(service.seen(*first) == Texts{"ordered ABC"}, "the tab that ordered");
+    check(service.seen(*second) == Texts{"ordered ABC"}, "the other tab");
+    check(service.seen(*other).empty(), "another user's tab");
+}
+
+void whoWasAwayIsToldLater() {
+    Service service;
+    service.desk.filled("ann", "ABC");
+    const auto tab = service.openTab("ann");
+    check(service.seen(*tab) == Texts{"filled ABC"}, "the first tab is told");
+    check(service.seen(*service.openTab("ann")).empty(), "once");
+}
+
+void aClientThatVanishedIsNoticed() {
+    Service service;
+    const auto tab = service.openTab("ann");
+    tab->setReading(false);                                     // it answers no ping any more
+    service.hub.transport().advance(std::chrono::seconds(41));  // 30 s to the ping, 10 s for it
+    check(!service.hub.isOnline("ann"), "the session has ended");
+    service.desk.filled("ann", "ABC");
+    check(service.seen(*service.openTab("ann")) == Texts{"filled ABC"}, "and nothing is lost");
+}
+
+}  // namespace
+
+int main() {
+    anOrderIsSeenInAllTabsOfItsUser();
+    whoWasAwayIsToldLater();
+    aClientThatVanishedIsNoticed();
+    std::cout << "passed\n";
+}
