@@ -64,6 +64,7 @@ is_there() {
     rapidjson-dev) has_header rapidjson/rapidjson.h ;;
     libssl-dev) has_header openssl/evp.h ;;
     openssl) has_command openssl ;;
+    valgrind) has_command valgrind ;;
     zlib1g-dev) has_header zlib.h ;;
     libboost-dev) has_header boost/beast.hpp ;;
     catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;

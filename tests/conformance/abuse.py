@@ -353,12 +353,12 @@ floods("empty pings, and nothing is read", frame(PING) * 1000)
 floods("pings, and pongs are read", frame(PING, b"x" * 125) * 50, reads=True)
 floods("pongs", frame(PONG, b"x" * 125) * 500)
 floods("empty pongs", frame(PONG) * 5000)
-floods("empty fragments", frame(CONT, fin=False) * 5000, start=frame(TEXT, b"x", fin=False))
-floods("fragments of one byte", frame(CONT, b"x", fin=False) * 5000, (1009,),
+floods("empty fragments", frame(CONT, fin=False) * 5000, (1008,), start=frame(TEXT, b"x", fin=False))
+floods("fragments of one byte", frame(CONT, b"x", fin=False) * 5000, (1008,),
        start=frame(TEXT, b"x", fin=False))
-floods("pings between fragments", (frame(CONT, fin=False) + frame(PING, b"p")) * 500,
+floods("pings between fragments", (frame(CONT, fin=False) + frame(PING, b"p")) * 500, (1008,),
        start=frame(TEXT, b"x", fin=False))
-floods("pongs between fragments", (frame(CONT, fin=False) + frame(PONG)) * 2000,
+floods("pongs between fragments", (frame(CONT, fin=False) + frame(PONG)) * 2000, (1008,),
        start=frame(BINARY, b"x", fin=False))
 floods("small texts, echoes are read", frame(TEXT, b"hello") * 200, reads=True)
 floods("empty texts, echoes are read", frame(TEXT) * 200, reads=True)
@@ -803,7 +803,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, most), most))
     started = time.monotonic()
     failed = {}
-    with Server() as server:
+    with Server("--max-message", str(MESSAGE)) as server:
         suite = Suite(server)
 
         def fail(name, faults):

@@ -525,6 +525,7 @@ public:
 private:
     static Options adjusted(Options options) {
         options.maxMessageSize = messageLimit;
+        options.maxFragments = 1'000'000;
         options.maxQueueBytes = 4 * messageLimit;
         return options;
     }

@@ -8,6 +8,7 @@
 #include <pushhub/transport/asio_tls_transport.hpp>
 #endif
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <cstddef>
@@ -28,7 +29,7 @@ constexpr std::string_view usage = R"(echo_server: sends every WebSocket message
 
   --port PORT           port on 127.0.0.1, 0 for any free one (0)
   --threads N           event loops, 0 for one per core (1)
-  --max-message BYTES   largest message taken (65536)
+  --max-message BYTES   largest message taken (16777216)
   --deflate             compress messages for clients that offer permessage-deflate
   --tls CERT KEY        TLS, with these PEM files; again for more names
   --client-ca FILE      TLS clients need a certificate from these authorities
@@ -61,7 +62,7 @@ Flags parseFlags(int argc, char** argv) {
     Flags flags;
     pushhub::Options& options = flags.options;
     options.port = 0;
-    options.maxFragments = 1'000'000;  // suites send large messages in small frames
+    options.maxMessageSize = 16 * 1024 * 1024;  // what suites of tests send
     options.loops = 1;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view name = argv[i];
@@ -98,6 +99,7 @@ Flags parseFlags(int argc, char** argv) {
     // other half has room for what one turn of the loop may read, be it one byte more of the
     // largest message or some 44000 empty ones.
     options.maxQueueBytes = 2 * options.maxMessageSize + 1024 * 1024;
+    options.maxFragments = std::max<std::size_t>(1024, options.maxMessageSize / 16);
     options.maxQueueMessages = 128 * 1024;
     return flags;
 }

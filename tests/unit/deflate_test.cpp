@@ -151,6 +151,7 @@ struct Reader {
 
     explicit Reader(std::size_t most = limit) {
         engine.setMaxMessageSize(most);
+        engine.setMaxFragments(1'000'000);
         engine.setCompression(compression.get());
     }
 };
@@ -448,6 +449,7 @@ TEST_CASE("RSV1 is for the first frame of a message, if it was agreed on", "[def
     CHECK(read(reader.engine, whole(text, hello)) == Events{"text Hello"});
     reader.engine.reset();
     reader.engine.setMaxMessageSize(5);
+    reader.engine.setMaxFragments(1'000'000);
     reader.engine.setCompression(nullptr);
     CHECK(read(reader.engine, clientFrame(text, "plain")) == Events{"text plain"});
     CHECK(read(reader.engine, clientFrame(text, "plain6")) == Events{"violation 1009"});
@@ -455,6 +457,7 @@ TEST_CASE("RSV1 is for the first frame of a message, if it was agreed on", "[def
     CHECK(read(reader.engine, whole(text, hello)) == refused);
     reader.engine.reset();
     reader.engine.setMaxMessageSize(limit);
+    reader.engine.setMaxFragments(1'000'000);
     reader.engine.setCompression(reader.compression.get());
     CHECK(read(reader.engine, first) == Events{});
     reader.engine.reset();  // in the middle of a message
