@@ -125,7 +125,6 @@ public:
                     connections_[i - 2]->happened(waits[i].revents);
                 }
             }
-            afterEvents();
             if (waits[1].revents != 0) {
                 acceptOne();
             }
@@ -136,6 +135,7 @@ public:
             for (; ticking_ && nextTick_ <= now(); nextTick_ += tick) {
                 ticking_ = tickTimers(now() - nextTick_);
             }
+            afterEvents();
             connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
                                               [](const auto& c) { return c->fd() < 0; }),
                                connections_.end());

@@ -247,11 +247,10 @@ protected:
             const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
             connection->orCut([&] { connection->expired(); });
         });
-        afterEvents();
         return timers_.armed() > 0;
     }
 
-    /// To be called after events of connections that did not come out of `drain`.
+    /// To be called after whatever the loop has done, `drain` and `tickTimers` included.
     void afterEvents() {
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             const detail::RefPtr<HostedChannel> channel = channels_[i];
@@ -375,7 +374,6 @@ private:
                 break;
             }
         }
-        afterEvents();
     }
 
     // False if the slice is used up.

@@ -151,6 +151,7 @@ public:
         runner_ = std::this_thread::get_id();
         now_ += tick;
         tickTimers({});
+        afterEvents();
         runner_ = std::thread::id();
     }
 
