@@ -26,19 +26,32 @@ bool fails() noexcept {
 
 }  // namespace
 
-void* operator new(std::size_t size) {
+// All forms, since a sanitizer has each of its own.
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     void* memory = fails() ? nullptr : std::malloc(size);
-    if (!memory) {
-        throw std::bad_alloc();
-    }
-    ++living;
+    living += memory ? 1 : 0;
     return memory;
+}
+void* operator new(std::size_t size) {
+    if (void* memory = operator new(size, std::nothrow)) {
+        return memory;
+    }
+    throw std::bad_alloc();
+}
+void* operator new[](std::size_t size) {
+    return operator new(size);
 }
 void operator delete(void* memory) noexcept {
     living -= memory ? 1 : 0;
     std::free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
+    operator delete(memory);
+}
+void operator delete[](void* memory) noexcept {
+    operator delete(memory);
+}
+void operator delete[](void* memory, std::size_t) noexcept {
     operator delete(memory);
 }
 
