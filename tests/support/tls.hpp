@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -42,13 +43,16 @@ struct Identity {
     TlsCertificate forServer() const { return {"", "", certificate, key}; }
 };
 
-/// Signs certificates; a root of its own.
+/// Signs certificates: a root of its own, or below another.
 class Authority {
 public:
     using Subject = std::vector<std::pair<const char*, const char*>>;  // such as {"CN", "x"}
 
-    explicit Authority(const char* name = "test authority") : key_(makeKey()) {
-        certificate_ = make({{"CN", name}}, {}, key_.get(), std::chrono::hours(24), nullptr);
+    explicit Authority(const char* name = "test authority", const Authority* above = nullptr)
+        : key_(makeKey()) {
+        certificate_ = (above ? above : this)
+                           ->make({{"CN", name}}, {}, key_.get(), std::chrono::hours(24), true,
+                                  above ? above->certificate_.get() : nullptr);
     }
 
     std::string pem() const { return toPem(certificate_.get()); }
@@ -58,7 +62,7 @@ public:
                    std::chrono::seconds life = std::chrono::hours(24)) const {
         const detail::KeyPtr key = makeKey();
         const detail::X509Ptr certificate =
-            make(subject, names, key.get(), life, certificate_.get());
+            make(subject, names, key.get(), life, false, certificate_.get());
         const detail::BioPtr bio(BIO_new(BIO_s_mem()));
         checkOpenssl(PEM_write_bio_PrivateKey(bio.get(), key.get(), nullptr, nullptr, 0, nullptr,
                                               nullptr) == 1,
@@ -92,7 +96,8 @@ private:
     }
 
     detail::X509Ptr make(const Subject& subject, std::initializer_list<const char*> names,
-                         EVP_PKEY* key, std::chrono::seconds life, X509* issuer) const {
+                         EVP_PKEY* key, std::chrono::seconds life, bool authority,
+                         X509* issuer) const {
         constexpr long hour = 3600;
         detail::X509Ptr made(X509_new());
         X509* const x = made.get();
@@ -115,7 +120,7 @@ private:
         for (const char* one : names) {
             alternatives += std::string(alternatives.empty() ? "" : ",") + "DNS:" + one;
         }
-        addExtension(x, issuer, NID_basic_constraints, issuer ? "CA:FALSE" : "critical,CA:TRUE");
+        addExtension(x, issuer, NID_basic_constraints, authority ? "critical,CA:TRUE" : "CA:FALSE");
         if (!alternatives.empty()) {
             addExtension(x, issuer, NID_subject_alt_name, alternatives.c_str());
         }
@@ -186,8 +191,8 @@ public:
         SSL_CTX_set_session_cache_mode(context,
                                        SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
         SSL_CTX_sess_set_new_cb(context, [](SSL* ssl, SSL_SESSION* session) {
-            static_cast<TlsLayer*>(SSL_get_app_data(ssl))->ticket_.reset(session);
-            return 1;
+            static_cast<TlsLayer*>(SSL_get_app_data(ssl))->ticket_ = copyOf(session);
+            return 0;
         });
         if (options.version != 0) {
             SSL_CTX_set_min_proto_version(context, options.version);
@@ -222,7 +227,7 @@ public:
             SSL_set1_host(ssl_.get(), options.serverName);
         }
         if (options.resume) {
-            SSL_set_session(ssl_.get(), options.resume->get());
+            SSL_set_session(ssl_.get(), copyOf(options.resume->get()).get());
         }
         SSL_set_connect_state(ssl_.get());
     }
@@ -234,7 +239,7 @@ public:
     SessionTicket takeTicket() noexcept { return std::move(ticket_); }
 
     std::string peerName() const {
-        const detail::X509Ptr certificate(SSL_get1_peer_certificate(ssl_.get()));
+        const detail::X509Ptr certificate(SSL_get_peer_certificate(ssl_.get()));
         std::array<char, 256> name{};
         X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName,
                                   name.data(), static_cast<int>(name.size()));
@@ -280,6 +285,11 @@ public:
     }
 
 private:
+    // A connection that ends without close_notify spoils the original.
+    static SessionTicket copyOf(SSL_SESSION* session) {
+        return SessionTicket(SSL_SESSION_dup(session));
+    }
+
     static detail::X509Ptr parse(const std::string& pem) {
         const detail::BioPtr bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
         return detail::X509Ptr(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
