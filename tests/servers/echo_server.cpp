@@ -62,8 +62,8 @@ Flags parseFlags(int argc, char** argv) {
     options.loops = 1;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view name = argv[i];
-        if (name != "--port" && name != "--threads" && name != "--max-message" &&
-            name != "--tls" && name != "--client-ca") {
+        if (name != "--port" && name != "--threads" && name != "--max-message" && name != "--tls" &&
+            name != "--client-ca") {
             throw UsageError("'" + std::string(name) + "' is not a flag");
         }
         if (i + 1 == argc || (name == "--tls" && i + 2 == argc)) {
@@ -110,8 +110,8 @@ int serve(Hub& hub, const char* scheme, const pushhub::Options& options) {
         }
     });
     hub.start();
-    std::cout << "listening on " << scheme << "://" << options.address << ':' << hub.port() << options.path
-              << std::endl;
+    std::cout << "listening on " << scheme << "://" << options.address << ':' << hub.port()
+              << options.path << std::endl;
 
     int signal = 0;
     sigwait(&stopSignals, &signal);

@@ -4,11 +4,18 @@
 #include "support/catch.hpp"
 #include "support/wait.hpp"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
 #include <atomic>
 #include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -54,6 +61,59 @@ std::string complaint(const TlsOptions& options) {
     }
     return "";
 }
+
+// Encrypts what OpenSSL would not send: records of TLS 1.3 with TLS_AES_128_GCM_SHA256.
+class RecordForger {
+public:
+    /// `sent`: how many records the client has sent with this secret.
+    RecordForger(const std::string& secret, unsigned char sent)
+        : key_(expand(secret, "key", 16)), iv_(expand(secret, "iv", 12)), sequence_(sent) {}
+
+    std::string handshakeRecord(std::string_view content) {
+        std::string plain(content);
+        plain += '\x16';  // the type of what is inside
+        std::string record("\x17\x03\x03\0", 4);
+        record += static_cast<char>(plain.size() + tagSize);
+        std::string nonce = iv_;
+        nonce.back() = static_cast<char>(nonce.back() ^ sequence_++);
+        std::array<unsigned char, 64> out;
+        int size = 0;
+        const std::unique_ptr<EVP_CIPHER_CTX, detail::OpensslFree<EVP_CIPHER_CTX_free>> context(
+            EVP_CIPHER_CTX_new());
+        EVP_EncryptInit_ex(context.get(), EVP_aes_128_gcm(), nullptr, bytes(key_), bytes(nonce));
+        EVP_EncryptUpdate(context.get(), nullptr, &size, bytes(record),
+                          static_cast<int>(record.size()));
+        EVP_EncryptUpdate(context.get(), out.data(), &size, bytes(plain),
+                          static_cast<int>(plain.size()));
+        int more = 0;
+        EVP_EncryptFinal_ex(context.get(), out.data() + size, &more);
+        EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, tagSize,
+                            out.data() + plain.size());
+        return record.append(reinterpret_cast<const char*>(out.data()), plain.size() + tagSize);
+    }
+
+private:
+    static constexpr int tagSize = 16;
+
+    static const unsigned char* bytes(const std::string& text) {
+        return reinterpret_cast<const unsigned char*>(text.data());
+    }
+
+    // HKDF-Expand-Label of RFC 8446, section 7.1, for up to 32 bytes.
+    static std::string expand(const std::string& secret, std::string_view label, char size) {
+        std::string info{'\0', size, static_cast<char>(6 + label.size())};
+        info.append("tls13 ").append(label).append(std::string("\0\x01", 2));
+        std::array<unsigned char, 32> hash;
+        unsigned hashSize = 0;
+        HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), bytes(info), info.size(),
+             hash.data(), &hashSize);
+        return {reinterpret_cast<const char*>(hash.data()), static_cast<std::size_t>(size)};
+    }
+
+    const std::string key_;
+    const std::string iv_;
+    unsigned char sequence_;
+};
 
 class TemporaryFile {
 public:
@@ -114,7 +174,7 @@ TEST_CASE("TLS options that are wrong are named, with OpenSSL's reason", "[tls]"
 TEST_CASE("chain and key from files, in memory, or in one file", "[tls]") {
     const Authority root("root");
     const Authority between("between", &root);
-    const Identity server = between.issue({{"CN", "x"}}, {"localhost"});
+    const Identity server = between.issue({{"CN", "x"}}, {"DNS:localhost"});
     const TemporaryFile chain(server.certificate + between.pem());
     const TemporaryFile key(server.key);
     const TemporaryFile both(server.key + server.certificate + between.pem());
@@ -242,10 +302,11 @@ TEST_CASE("the first certificate for the name that a client asks for, or the fir
     const Authority& authority = testAuthority();
     TlsOptions options;
     options.certificates = {
-        authority.issue({{"CN", "first"}}, {"localhost", "first.example"}).forServer(),
+        authority.issue({{"CN", "first"}}, {"DNS:localhost", "DNS:first.example"}).forServer(),
         authority.issue({{"CN", "Exact.Example"}}).forServer(),
-        authority.issue({{"CN", "wild"}}, {"*.wild.example", "wild.example"}).forServer(),
-        authority.issue({{"CN", "one"}}, {"one.wild.example", "first.example"}).forServer()};
+        authority.issue({{"CN", "wild"}}, {"DNS:*.wild.example", "DNS:wild.example"}).forServer(),
+        authority.issue({{"CN", "one"}}, {"DNS:one.wild.example", "DNS:first.example"})
+            .forServer()};
     Hub hub(anyPort(), options);
     hub.start();
     const auto pick = [&](const char* name) {
@@ -346,7 +407,8 @@ TEST_CASE("a client that is not asked has no subject", "[tls]") {
 TEST_CASE("certificates change while sessions live", "[tls]") {
     const auto optionsFor = [](const char* name) {
         TlsOptions options;
-        options.certificates = {testAuthority().issue({{"CN", name}}, {"localhost"}).forServer()};
+        options.certificates = {
+            testAuthority().issue({{"CN", name}}, {"DNS:localhost"}).forServer()};
         return options;
     };
     Hub hub(anyPort(), optionsFor("old"));
@@ -411,7 +473,7 @@ TEST_CASE("a client that comes back resumes its TLS session", "[tls]") {
     const Identity device = authority.issue({{"CN", "device"}});
     TlsOptions options = testTlsOptions();
     options.certificates.push_back(
-        testAuthority().issue({{"CN", "other"}}, {"other.example"}).forServer());
+        testAuthority().issue({{"CN", "other"}}, {"DNS:other.example"}).forServer());
     const bool withCertificate = GENERATE(false, true);
     if (withCertificate) {
         options.clientCertificates = ClientCertificates::required;
@@ -480,6 +542,33 @@ TEST_CASE("new keys while data flows", "[tls]") {
         client.sendText(std::to_string(i));
         CHECK(client.readText() == std::to_string(i));
     }
+}
+
+TEST_CASE("half a message of TLS keeps the hub from writing, not from anything else", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    TlsClientOptions options;
+    options.version = TLS1_3_VERSION;
+    SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+    const SessionPtr session = hub.sessions("1").front();
+    RecordForger forger(tlsOf(client).trafficSecret(), 1);  // behind the request
+    REQUIRE(session->send("before"));
+    CHECK(client.readText() == "before");
+
+    // KeyUpdate, which asks for new keys (RFC 8446, section 4.6.3), without its last byte.
+    client.sendRaw(forger.handshakeRecord(std::string_view("\x18\0\0\x01", 4)));
+    REQUIRE(eventually([&] {  // until the hub has read it
+        session->send("x");
+        return client.nothingComes(100ms) || client.readText() != "x";
+    }));
+    CHECK(session->bufferedBytes() == 3);
+    const std::clock_t before = std::clock();
+    CHECK(client.nothingComes(200ms));
+    CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);  // nobody tries again and again
+    client.sendRaw(forger.handshakeRecord("\x01"));
+    CHECK(client.readText() == "x");
+    CHECK(eventually([&] { return session->bufferedBytes() == 0; }));
 }
 
 TEST_CASE("an orderly end has a close_notify, a cut has none", "[tls]") {
@@ -557,7 +646,7 @@ TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
         for (int i = 0; i < 200; ++i) {
             SocketClient client(hub.port());
             std::string bytes = i % 2 ? "\x16\x03\x01" : "";
-            for (unsigned left = random() % 2000; left > 0; --left) {
+            for (auto left = random() % 2000; left > 0; --left) {
                 bytes += static_cast<char>(random() % 256);
             }
             client.sendBytes(bytes);

@@ -234,6 +234,12 @@ public:
         return true;
     }
 
+    /// True if the server sends nothing for as long as this.
+    bool nothingComes(std::chrono::milliseconds time) {
+        pollfd waiting{fd_, POLLIN, 0};
+        return ::poll(&waiting, 1, static_cast<int>(time.count())) == 0;
+    }
+
 private:
     static void check(bool good, const char* what) {
         if (!good) {
