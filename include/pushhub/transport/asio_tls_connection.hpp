@@ -249,9 +249,7 @@ private:
 
     void waitWritable() override {
         flushWaits_ = true;
-        if (!sendWantsInput_ || !pending_.empty()) {
-            waitForSocket();
-        }
+        waitForSocket();
     }
 
     void waitForSocket() {
