@@ -21,6 +21,9 @@
 #include <thread>
 #include <vector>
 
+#include <asio/ip/tcp.hpp>
+#include <asio/read.hpp>
+
 #include <pushhub/push_hub.hpp>
 
 using namespace pushhub;
@@ -712,6 +715,25 @@ TEST_CASE("a page from https on the default port has the same origin", "[tls]") 
     CHECK(status("https://localhost:443") == 101);
     CHECK(status("https://localhost:8443") == 403);
     CHECK(status("https://elsewhere.example") == 403);
+}
+
+TEST_CASE("a socket that is handed over begins with TLS", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.start();
+    detail::net::io_context context;
+    asio::ip::tcp::acceptor other(context, {asio::ip::make_address("127.0.0.1"), 0});
+    SocketClient client = startTls(other.local_endpoint().port());
+    SSL_do_handshake(tlsOf(client).ssl());
+    tlsOf(client).flush(client);
+    asio::ip::tcp::socket socket = other.accept();
+    std::string received(100, '\0');  // a part of the ClientHello
+    asio::read(socket, asio::buffer(received));
+    hub.transport().adopt(socket.release(), received);
+    tlsOf(client).handshake(client);
+    CHECK(client.handshake("/websocket/1") == 101);
+    client.sendText("x");
+    CHECK(client.readText() == "x");
 }
 
 TEST_CASE("TLS in the host's io_context", "[tls]") {

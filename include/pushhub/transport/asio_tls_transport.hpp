@@ -12,6 +12,8 @@ namespace pushhub {
 /// WebSocket over TLS 1.2 and 1.3, by OpenSSL: `PushHub<AsioTlsTransport> hub(options, tlsOptions)`
 /// or `hub(options, tlsOptions, ioContext)`. Apart from the encryption it is an `AsioTransport`.
 ///
+/// Also a socket that `adopt` takes over begins with TLS: what was read from it is part of that.
+///
 /// The TLS handshake is part of the time in `Options::handshakeTimeout`; a client that fails in it
 /// is cut, and no hook is told.
 class AsioTlsTransport : public AsioTransport {
