@@ -24,6 +24,7 @@ namespace pushhub::detail {
 /// What the TLS connections of a loop share: none of it holds anything between two calls.
 struct TlsLoop {
     static constexpr std::size_t maxRecord = 16 * 1024;     // RFC 8446, section 5.1
+    static constexpr std::size_t minDirect = 4 * 1024;      // smaller ones are joined first
     static constexpr std::size_t maxBatch = 4 * maxRecord;  // encrypted before the socket is asked
 
     // Without a new type, of which OpenSSL has but few.
@@ -158,7 +159,7 @@ private:
             while (count > 0 && tls().out.size() < TlsLoop::maxBatch) {
                 std::string_view record(buffers->data + started, buffers->size - started);
                 record = record.substr(0, TlsLoop::maxRecord);
-                if (record.size() < TlsLoop::maxRecord && count > 1) {
+                if (record.size() < TlsLoop::minDirect && count > 1) {
                     record = join(buffers, count, started);
                 }
                 ERR_clear_error();
