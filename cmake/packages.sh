@@ -63,6 +63,7 @@ is_there() {
     libwebsocketpp-dev) has_header websocketpp/version.hpp ;;
     rapidjson-dev) has_header rapidjson/rapidjson.h ;;
     libssl-dev) has_header openssl/evp.h ;;
+    openssl) has_command openssl ;;
     zlib1g-dev) has_header zlib.h ;;
     catch2) has_header catch2/catch.hpp || has_header catch2/catch_all.hpp ;;
     nodejs) has_command node ;;

@@ -38,7 +38,7 @@ jobs=${PUSHHUB_JOBS:-$(nproc)}
 # A C++ compiler first: the others are looked for with it.
 need g++
 need clang cmake ninja-build ccache pkg-config \
-    libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev zlib1g-dev \
+    libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev \
     libclang-rt-dev llvm \
     nodejs npm chromium python3 python3-websockets python3-yaml
 

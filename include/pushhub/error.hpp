@@ -27,7 +27,8 @@ enum class Errc {
     unsupportedData,
     connectionLost,
     deadlineReached,
-    internalError
+    internalError,
+    tlsFailed
 };
 
 /// The category of `Errc`, named "pushhub".
@@ -79,6 +80,8 @@ inline const std::error_category& pushhubCategory() noexcept {
                     return "cut off at the deadline of stop()";
                 case Errc::internalError:
                     return "internal error";
+                case Errc::tlsFailed:
+                    return "TLS failed";
             }
             return "unknown error " + std::to_string(value);
         }

@@ -90,6 +90,11 @@ public:
     /// "address:port" of the client; behind a trusted proxy, what that says.
     const std::string& remoteAddress() const noexcept { return remoteAddress_; }
 
+    /// Subject of the client's TLS certificate in the form of RFC 2253, such as
+    /// "CN=device-7,O=Example", once the chain has been verified; "" without a certificate. See
+    /// `TlsOptions::clientCertificates`. Only as good as who signs under those authorities.
+    std::string peerSubject() const { return pending_->connection().peerSubject(); }
+
     /// Opens the session. `Errc::handshakeAnswered` if it was decided before, or its client has
     /// gone, or it is too late; std::errc::invalid_argument, and no decision, for a subprotocol
     /// that the client did not ask for or a header that is none. Any thread.

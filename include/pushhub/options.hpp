@@ -134,8 +134,8 @@ struct Options {
     /// be refused with a status, since a browser does not show the status to the page.
     bool closeInsteadOfStatus = false;
 
-    /// Time a client has for its handshake, from the connection on. Of the listener: set it on the
-    /// first hub that shares one.
+    /// Time a client has for its handshake, from the connection on, that of TLS included. Of the
+    /// listener: set it on the first hub that shares one.
     std::chrono::milliseconds handshakeTimeout = std::chrono::seconds(10);
 
     /// Largest handshake request, in bytes; beyond it 431. Of the listener, like the timeout.

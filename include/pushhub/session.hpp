@@ -105,6 +105,9 @@ public:
         return forwardedFor_ ? *forwardedFor_ : connection_->remoteAddress();
     }
 
+    /// Subject of the client's TLS certificate, "" without one: see `Handshake::peerSubject`.
+    std::string peerSubject() const { return connection_->peerSubject(); }
+
     /// True until the session begins to close.
     bool isOpen() const noexcept { return connection_->accepting(); }
 

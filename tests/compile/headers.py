@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiles each header alone, twice in one file, warnings as errors.
 
-usage: headers.py INCLUDE_DIRECTORY -- COMPILER FLAG...
+usage: headers.py INCLUDE_DIRECTORY [--without PART_OF_NAME] -- COMPILER FLAG...
 """
 
 import concurrent.futures
@@ -14,9 +14,11 @@ import tempfile
 
 def main():
     split = sys.argv.index("--")
-    (include,) = sys.argv[1:split]
+    include, *without = sys.argv[1:split]
     command = sys.argv[split + 1 :]
     headers = sorted(p.relative_to(include).as_posix() for p in pathlib.Path(include).rglob("*.hpp"))
+    if without:
+        headers = [header for header in headers if without[1] not in header]
     if not headers:
         sys.exit(f"no headers in {include}")
 

@@ -15,7 +15,7 @@ import tempfile
 # matches counts; a header that none matches is an error, so that somebody decides where it belongs.
 LAYERS = [
     ("base", ["version.hpp", "config.hpp", "fwd.hpp", "options.hpp", "push_options.hpp",
-              "error.hpp", "close_code.hpp", "send_result.hpp", "session_id.hpp", "detail/*", "protocol/utf8.hpp",
+              "tls_options.hpp", "error.hpp", "close_code.hpp", "send_result.hpp", "session_id.hpp", "detail/*", "protocol/utf8.hpp",
               "protocol/frame_header.hpp", "protocol/client_frame.hpp",
               "protocol/close_payload.hpp"]),
     ("frame", ["frame.hpp"]),

@@ -2,6 +2,10 @@
 // protocol test suites. Ends on SIGINT or SIGTERM.
 
 #include <pushhub/pushhub.hpp>
+#include <pushhub/tls_options.hpp>
+#ifdef PUSHHUB_TEST_TLS
+#include <pushhub/transport/asio_tls_transport.hpp>
+#endif
 
 #include <charconv>
 #include <csignal>
@@ -13,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <pthread.h>
 
@@ -23,6 +28,8 @@ constexpr std::string_view usage = R"(echo_server: sends every WebSocket message
   --port PORT           port on 127.0.0.1, 0 for any free one (0)
   --threads N           event loops, 0 for one per core (1)
   --max-message BYTES   largest message taken (65536)
+  --tls CERT KEY        TLS, with these PEM files; again for more names
+  --client-ca FILE      TLS clients need a certificate from these authorities
   --help                this text
 )";
 
@@ -43,16 +50,23 @@ std::uint32_t parseNumber(std::string_view flag, std::string_view value, std::ui
     return number;
 }
 
-pushhub::Options parseFlags(int argc, char** argv) {
+struct Flags {
     pushhub::Options options;
+    pushhub::TlsOptions tls;
+};
+
+Flags parseFlags(int argc, char** argv) {
+    Flags flags;
+    pushhub::Options& options = flags.options;
     options.port = 0;
     options.loops = 1;
     for (int i = 1; i < argc; i += 2) {
         const std::string_view name = argv[i];
-        if (name != "--port" && name != "--threads" && name != "--max-message") {
+        if (name != "--port" && name != "--threads" && name != "--max-message" && name != "--tls" &&
+            name != "--client-ca") {
             throw UsageError("'" + std::string(name) + "' is not a flag");
         }
-        if (i + 1 == argc) {
+        if (i + 1 == argc || (name == "--tls" && i + 2 == argc)) {
             throw UsageError(std::string(name) + " needs a value");
         }
         const std::string_view value = argv[i + 1];
@@ -60,6 +74,12 @@ pushhub::Options parseFlags(int argc, char** argv) {
             options.port = static_cast<std::uint16_t>(parseNumber(name, value, 0, 65535));
         } else if (name == "--threads") {
             options.loops = parseNumber(name, value, 0, 256);
+        } else if (name == "--tls") {
+            flags.tls.certificates.push_back({argv[i + 1], argv[i + 2]});
+            ++i;
+        } else if (name == "--client-ca") {
+            flags.tls.clientCertificates = pushhub::ClientCertificates::required;
+            flags.tls.clientCaFile = value;
         } else {
             options.maxMessageSize = parseNumber(name, value, 1, 1U << 30U);
         }
@@ -69,10 +89,11 @@ pushhub::Options parseFlags(int argc, char** argv) {
     // largest message or some 44000 empty ones.
     options.maxQueueBytes = 2 * options.maxMessageSize + 1024 * 1024;
     options.maxQueueMessages = 128 * 1024;
-    return options;
+    return flags;
 }
 
-int serve(const pushhub::Options& options) {
+template <class Hub>
+int serve(Hub& hub, const char* scheme, const pushhub::Options& options) {
     // Blocked before the hub's threads exist, which inherit it: only sigwait below takes them.
     sigset_t stopSignals;
     sigemptyset(&stopSignals);
@@ -80,7 +101,6 @@ int serve(const pushhub::Options& options) {
     sigaddset(&stopSignals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stopSignals, nullptr);
 
-    pushhub::PushHub<> hub{options};
     hub.onMessage([](pushhub::SessionPtr session, pushhub::Message message) {
         const pushhub::SendResult result = message.type == pushhub::MessageType::text
                                                ? session->send(message.data)
@@ -90,13 +110,26 @@ int serve(const pushhub::Options& options) {
         }
     });
     hub.start();
-    std::cout << "listening on ws://" << options.address << ':' << hub.port() << options.path
-              << std::endl;
+    std::cout << "listening on " << scheme << "://" << options.address << ':' << hub.port()
+              << options.path << std::endl;
 
     int signal = 0;
     sigwait(&stopSignals, &signal);
     hub.stop();
     return 0;
+}
+
+int serve(const Flags& flags) {
+    if (flags.tls.certificates.empty()) {
+        pushhub::PushHub<> hub(flags.options);
+        return serve(hub, "ws", flags.options);
+    }
+#ifdef PUSHHUB_TEST_TLS
+    pushhub::PushHub<pushhub::AsioTlsTransport> hub(flags.options, flags.tls);
+    return serve(hub, "wss", flags.options);
+#else
+    throw UsageError("--tls: built without OpenSSL");
+#endif
 }
 
 }  // namespace

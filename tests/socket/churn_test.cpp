@@ -2,7 +2,7 @@
 // Takes as long as PUSHHUB_CHURN_SECONDS says.
 
 #include "support/catch.hpp"
-#include "support/socket_client.hpp"
+#include "support/harness.hpp"
 
 #include <array>
 #include <atomic>
@@ -15,8 +15,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <pushhub/pushhub.hpp>
 
 using namespace pushhub;
 using namespace pushhub::test;
@@ -48,12 +46,13 @@ int seconds() {
 }
 
 // Opens sessions, reads for a while, leaves in one way or another; tells what each one got.
-void beClients(std::uint16_t port, unsigned seed, const std::atomic<bool>& over,
+template <class H>
+void beClients(typename H::Hub& hub, unsigned seed, const std::atomic<bool>& over,
                std::vector<Received>& received) {
     std::minstd_rand random(seed);
     while (!over) {
         const std::string user = std::to_string(random() % users);
-        auto client = SocketClient::open(port, "/websocket/" + user);
+        auto client = H::connectSocket(hub).opened("/websocket/" + user);
         Received mine;
         const auto count = [&](const SocketClient::Frame& frame) {
             if (frame.opcode != protocol::Opcode::text) {
@@ -104,13 +103,15 @@ void beClients(std::uint16_t port, unsigned seed, const std::atomic<bool>& over,
 
 }  // namespace
 
-TEST_CASE("churn: accepted = delivered + undelivered, received is a gapless prefix", "[churn]") {
+TEMPLATE_LIST_TEST_CASE("churn: accepted = delivered + undelivered, received is a gapless prefix",
+                        "[churn]", SocketTransports) {
+    using H = Harness<TestType>;
     std::mutex mutex;
     std::map<std::uint64_t, std::shared_ptr<Ledger>> ledgers;
     Options options;
     options.port = 0;
     options.loops = 2;
-    PushHub<> hub(options);
+    typename H::Hub hub(options);
     hub.onOpen([&](SessionPtr session) {
         auto ledger = std::make_shared<Ledger>();
         ++ledger->opened;
@@ -180,7 +181,7 @@ TEST_CASE("churn: accepted = delivered + undelivered, received is a gapless pref
     std::vector<std::vector<Received>> received(clientThreads);
     std::vector<std::thread> clients;
     for (unsigned i = 0; i < clientThreads; ++i) {
-        clients.emplace_back([&, i] { beClients(hub.port(), 100 + i, clientsOver, received[i]); });
+        clients.emplace_back([&, i] { beClients<H>(hub, 100 + i, clientsOver, received[i]); });
     }
     const auto end = Clock::now() + std::chrono::seconds(seconds());
     while (Clock::now() < end) {  // this is the scenario, not a wait for something
@@ -227,7 +228,9 @@ TEST_CASE("churn: accepted = delivered + undelivered, received is a gapless pref
     CHECK(messages > 100);
 }
 
-TEST_CASE("churn: the count of accepted messages is exact", "[churn]") {
+TEMPLATE_LIST_TEST_CASE("churn: the count of accepted messages is exact", "[churn]",
+                        SocketTransports) {
+    using H = Harness<TestType>;
     // Only unicasts, so that every accepted message is known at the call.
     struct Account {
         std::atomic<std::uint64_t> accepted{0};
@@ -242,7 +245,7 @@ TEST_CASE("churn: the count of accepted messages is exact", "[churn]") {
     std::mutex mutex;
     std::vector<std::pair<SessionPtr, std::shared_ptr<Account>>> sessions;
     std::vector<std::shared_ptr<Account>> accounts;
-    PushHub<> hub(options);
+    typename H::Hub hub(options);
     hub.onOpen([&](SessionPtr session) {
         auto account = std::make_shared<Account>();
         session->emplaceData<std::shared_ptr<Account>>(account);
@@ -278,7 +281,7 @@ TEST_CASE("churn: the count of accepted messages is exact", "[churn]") {
     while (Clock::now() < end) {
         std::vector<SocketClient> clients;
         for (int i = 0; i < 8; ++i) {
-            clients.push_back(SocketClient::open(hub.port(), "/websocket/" + std::to_string(i)));
+            clients.push_back(H::connectSocket(hub).opened("/websocket/" + std::to_string(i)));
         }
         for (SocketClient& client : clients) {
             for (auto reads = random() % 20; reads > 0; --reads) {

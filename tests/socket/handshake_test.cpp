@@ -23,7 +23,7 @@ Acceptance as(std::string userId) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the handshake hook decides", "[handshake]", LoopbackTransport, AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("the handshake hook decides", "[handshake]", test::Transports) {
     using H = Harness<TestType>;
     Events<std::string> errors;
     typename H::Hub hub(H::options());
@@ -55,8 +55,8 @@ TEMPLATE_TEST_CASE("the handshake hook decides", "[handshake]", LoopbackTranspor
     CHECK(client->read(1) == Texts{"welcome"});
 }
 
-TEMPLATE_TEST_CASE("a handshake can be decided later, by another thread", "[handshake]",
-                   LoopbackTransport, AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("a handshake can be decided later, by another thread", "[handshake]",
+                        test::Transports) {
     using H = Harness<TestType>;
     Events<HandshakePtr> waiting;
     Events<std::string> opened;
@@ -163,8 +163,7 @@ TEST_CASE("what goes wrong while a handshake waits", "[handshake]") {
     CHECK(hub.stats().sessions == hub.sessionCount());
 }
 
-TEMPLATE_TEST_CASE("identity by the first message", "[handshake]", LoopbackTransport,
-                   AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("identity by the first message", "[handshake]", test::Transports) {
     using H = Harness<TestType>;
     Events<std::string> events;
     typename H::Hub hub(H::options());
@@ -290,8 +289,8 @@ TEST_CASE("sessions expire, and can be renewed", "[handshake]") {
     CHECK(renewed->closeReason() == "logged out");
 }
 
-TEMPLATE_TEST_CASE("a user has so many sessions and no more", "[handshake]", LoopbackTransport,
-                   AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("a user has so many sessions and no more", "[handshake]",
+                        test::Transports) {
     using H = Harness<TestType>;
     Options options = H::options();
     options.maxSessionsPerUser = 2;
@@ -315,7 +314,7 @@ TEMPLATE_TEST_CASE("a user has so many sessions and no more", "[handshake]", Loo
     CHECK(hub.isOnline("b"));
 }
 
-TEMPLATE_TEST_CASE("origins", "[handshake]", LoopbackTransport, AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("origins", "[handshake]", test::Transports) {
     using H = Harness<TestType>;
     SECTION("by default the same host, and who is no browser") {
         typename H::Hub hub(H::options());
@@ -340,8 +339,7 @@ TEMPLATE_TEST_CASE("origins", "[handshake]", LoopbackTransport, AsioTransport) {
     }
 }
 
-TEMPLATE_TEST_CASE("a close code instead of a status", "[handshake]", LoopbackTransport,
-                   AsioTransport) {
+TEMPLATE_LIST_TEST_CASE("a close code instead of a status", "[handshake]", test::Transports) {
     using H = Harness<TestType>;
     Options options = H::options();
     options.closeInsteadOfStatus = true;

@@ -1,6 +1,7 @@
 #pragma once
 
 // The same test over every transport: a hub, clients that connect to it, and a way to wait.
+// With TLS too where PUSHHUB_TEST_TLS is set.
 
 #include <chrono>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <pushhub/push_hub.hpp>
@@ -16,6 +18,9 @@
 #include <pushhub/transport/loopback_transport.hpp>
 
 #include "support/socket_client.hpp"
+#ifdef PUSHHUB_TEST_TLS
+#include "support/tls.hpp"
+#endif
 #include "support/wait.hpp"
 
 namespace pushhub::test {
@@ -36,9 +41,10 @@ public:
 };
 using ClientPtr = std::unique_ptr<AnyClient>;
 
-template <>
-struct Harness<AsioTransport> {
-    using Hub = PushHub<AsioTransport>;
+/// A hub on sockets; `Connect` makes clients by their port.
+template <class Transport, SocketClient (*Connect)(std::uint16_t)>
+struct SocketHarness {
+    using Hub = PushHub<Transport>;
 
     static Options options() {
         Options options;
@@ -59,20 +65,19 @@ struct Harness<AsioTransport> {
     }
 
     static int status(Hub& hub, std::string_view target, std::string_view headers = {}) {
-        return SocketClient(hub.port()).handshake(target, headers);
+        return connectSocket(hub).handshake(target, headers);
     }
 
     static ClientPtr connect(Hub& hub, std::string_view target, std::string_view headers = {}) {
-        return std::make_unique<Client>(hub.port(), target, headers);
+        return std::make_unique<Client>(connectSocket(hub).opened(target, headers));
     }
 
-    static SocketClient connectSocket(Hub& hub) { return SocketClient(hub.port()); }
+    static SocketClient connectSocket(Hub& hub) { return Connect(hub.port()); }
 
 private:
     class Client final : public AnyClient {
     public:
-        Client(std::uint16_t port, std::string_view target, std::string_view headers)
-            : client_(SocketClient::open(port, target, headers)) {}
+        explicit Client(SocketClient client) : client_(std::move(client)) {}
         void send(std::string_view text) override { client_.sendText(text); }
         void sendBinary(std::string_view bytes) override {
             client_.sendBytes(clientFrame(protocol::Opcode::binary, bytes));
@@ -97,8 +102,27 @@ private:
     };
 };
 
+inline SocketClient connectPlain(std::uint16_t port) {
+    return SocketClient(port);
+}
+
+template <>
+struct Harness<AsioTransport> : SocketHarness<AsioTransport, &connectPlain> {};
+
+#ifdef PUSHHUB_TEST_TLS
+inline SocketClient connectByTls(std::uint16_t port) {
+    return connectTls(port);
+}
+
+template <>
+struct Harness<TlsTransport> : SocketHarness<TlsTransport, &connectByTls> {};
+
+using SocketTransports = std::tuple<AsioTransport, TlsTransport>;
+using Transports = std::tuple<LoopbackTransport, AsioTransport, TlsTransport>;
+#else
 using SocketTransports = std::tuple<AsioTransport>;
 using Transports = std::tuple<LoopbackTransport, AsioTransport>;
+#endif
 
 template <>
 struct Harness<LoopbackTransport> {

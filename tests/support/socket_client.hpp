@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -47,6 +48,16 @@ public:
         std::string payload;
     };
 
+    /// What lies between the frames and the socket, such as TLS.
+    class Layer {
+    public:
+        virtual ~Layer() = default;
+        virtual void send(SocketClient& socket, std::string_view bytes) = 0;
+        /// Appends at least a byte to `unread`; false at the end of the connection.
+        virtual bool receive(SocketClient& socket, std::string& unread,
+                             std::chrono::milliseconds time) = 0;
+    };
+
     explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
         const bool v6 = address.find(':') != std::string::npos;
         fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -73,18 +84,23 @@ public:
     /// Connects and opens a session; throws if the answer is not 101.
     static SocketClient open(std::uint16_t port, std::string_view target,
                              std::string_view headers = {}) {
-        SocketClient client(port);
-        const int status = client.handshake(target, headers);
+        return SocketClient(port).opened(target, headers);
+    }
+    SocketClient opened(std::string_view target, std::string_view headers = {}) && {
+        const int status = handshake(target, headers);
         if (status != 101) {
             throw std::runtime_error("handshake answered with " + std::to_string(status));
         }
-        return client;
+        return std::move(*this);
     }
 
     SocketClient(SocketClient&& other) noexcept
-        : fd_(std::exchange(other.fd_, -1)), unread_(std::move(other.unread_)) {}
+        : fd_(std::exchange(other.fd_, -1)),
+          layer_(std::move(other.layer_)),
+          unread_(std::move(other.unread_)) {}
     SocketClient& operator=(SocketClient&& other) noexcept {
         std::swap(fd_, other.fd_);
+        std::swap(layer_, other.layer_);
         std::swap(unread_, other.unread_);
         return *this;
     }
@@ -92,7 +108,17 @@ public:
 
     int fd() const noexcept { return fd_; }
 
+    void setLayer(std::unique_ptr<Layer> layer) { layer_ = std::move(layer); }
+    Layer* layer() const noexcept { return layer_.get(); }
+
     void sendBytes(std::string_view bytes) {
+        if (layer_) {
+            layer_->send(*this, bytes);
+        } else {
+            sendRaw(bytes);
+        }
+    }
+    void sendRaw(std::string_view bytes) {
         while (!bytes.empty()) {
             const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
             check(sent > 0, "send");
@@ -191,6 +217,9 @@ public:
 
     /// Reads what is there within `time` into the buffer; false at the end of the connection.
     bool readMore(std::chrono::milliseconds time = patience) {
+        return layer_ ? layer_->receive(*this, unread_, time) : readRaw(unread_, time);
+    }
+    bool readRaw(std::string& unread, std::chrono::milliseconds time = patience) {
         pollfd waiting{fd_, POLLIN, 0};
         const int ready = ::poll(&waiting, 1, static_cast<int>(time.count()));
         if (ready <= 0) {
@@ -201,8 +230,14 @@ public:
         if (size <= 0) {
             return false;
         }
-        unread_.append(buffer.data(), static_cast<std::size_t>(size));
+        unread.append(buffer.data(), static_cast<std::size_t>(size));
         return true;
+    }
+
+    /// True if the server sends nothing for as long as this.
+    bool nothingComes(std::chrono::milliseconds time) {
+        pollfd waiting{fd_, POLLIN, 0};
+        return ::poll(&waiting, 1, static_cast<int>(time.count())) == 0;
     }
 
 private:
@@ -213,6 +248,7 @@ private:
     }
 
     int fd_ = -1;
+    std::unique_ptr<Layer> layer_;
     std::string unread_;
     std::string head_;
     std::string reason_;

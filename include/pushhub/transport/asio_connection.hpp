@@ -14,7 +14,7 @@
 
 namespace pushhub::detail {
 
-/// A connection over TCP.
+/// A connection over TCP. What lies between the socket and WebSocket may derive from it.
 class AsioConnection : public Connection {
 public:
     AsioConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, Tcp::endpoint remote)
@@ -31,16 +31,57 @@ public:
         place_ = std::move(place);
     }
 
-    static void start(Connection& connection) {
+    /// `data` was read from the socket already.
+    static void start(Connection& connection, std::string data) {
         auto& self = static_cast<AsioConnection&>(connection);
+        if (!data.empty()) {
+            self.orCut([&] { self.received(data.data(), data.size()); });
+        }
         if (self.socket_ && !self.readingPaused()) {
             self.waitReadable();
         }
     }
 
-private:
+protected:
     AsioLoop& asioLoop() const noexcept { return static_cast<AsioLoop&>(loop()); }
 
+    /// False once it is closed.
+    bool hasSocket() const noexcept { return socket_.has_value(); }
+
+    /// Bytes that were read from the socket.
+    virtual void received(char* data, std::size_t size) { receive(data, size); }
+
+    /// The socket takes bytes again, after `waitWritable`.
+    virtual void socketWritable() { writable(); }
+
+    std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
+                          std::error_code& error) noexcept override {
+        NetError failed;
+        const std::size_t written =
+            count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
+                       : socket_->write_some(Buffers(buffers, count), failed);
+        if (failed) {
+            error = standardError(failed);
+        }
+        return written;
+    }
+
+    void waitWritable() override {
+        socket_->async_wait(Socket::wait_write,
+                            AsioHandler::of<&AsioConnection::onWritable>(asioLoop(), *this));
+    }
+
+    void shutdownSend() noexcept override {
+        NetError ignored;
+        socket_->shutdown(Socket::shutdown_send, ignored);
+    }
+
+    void closeSocket() noexcept override {
+        socket_.reset();
+        place_.reset();
+    }
+
+private:
     void waitReadable() {
         waiting_ = true;
         socket_->async_wait(Socket::wait_read, AsioHandler::of<&AsioConnection::readable>(
@@ -65,7 +106,7 @@ private:
                 receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
                 return;
             }
-            receive(buffer.data(), size);
+            received(buffer.data(), size);
             if (size < buffer.size()) {
                 break;
             }
@@ -126,37 +167,10 @@ private:
         const_iterator end_;
     };
 
-    std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
-                          std::error_code& error) noexcept override {
-        NetError failed;
-        const std::size_t written =
-            count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
-                       : socket_->write_some(Buffers(buffers, count), failed);
-        if (failed) {
-            error = standardError(failed);
-        }
-        return written;
-    }
-
-    void waitWritable() override {
-        socket_->async_wait(Socket::wait_write,
-                            AsioHandler::of<&AsioConnection::socketWritable>(asioLoop(), *this));
-    }
-
-    void socketWritable() {
+    void onWritable() {
         if (socket_) {
-            orCut([this] { writable(); });
+            orCut([this] { socketWritable(); });
         }
-    }
-
-    void shutdownSend() noexcept override {
-        NetError ignored;
-        socket_->shutdown(Socket::shutdown_send, ignored);
-    }
-
-    void closeSocket() noexcept override {
-        socket_.reset();
-        place_.reset();
     }
 
     std::optional<Socket> socket_;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,16 +16,21 @@
 
 namespace pushhub::detail {
 
+/// Makes the connection of a socket that was accepted.
+using MakeConnection = std::function<RefPtr<AsioConnection>(RefPtr<AsioLoop>, SessionId, Socket,
+                                                            const Tcp::endpoint&)>;
+
 /// Accepts connections on the first loop and deals them out to the least busy one.
 class AsioListener final : public RefCounted<AsioListener> {
 public:
     AsioListener(std::vector<RefPtr<AsioLoop>> loops, const Options& options,
-                 std::atomic<std::uint64_t>& nextId)
+                 std::atomic<std::uint64_t>& nextId, MakeConnection makeConnection)
         : loops_(std::move(loops)),
           options_(options),
           proxies_(options.trustedProxies),
           addresses_(makeRef<AddressLimit>(options.maxConnectionsPerAddress)),
           nextId_(nextId),
+          makeConnection_(std::move(makeConnection)),
           acceptor_(std::in_place, loops_.front()->context()),
           retryTimer_(std::in_place, loops_.front()->context()) {}
 
@@ -120,8 +126,8 @@ private:
         if (error) {
             return;  // it has gone already
         }
-        auto connection = makeRef<AsioConnection>(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
-                                                  std::move(socket), remote);
+        auto connection = makeConnection_(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
+                                          std::move(socket), remote);
         connection->setPlace(std::move(place));
         loop.adopt(std::move(connection), std::move(received), &AsioConnection::start);
     }
@@ -196,6 +202,7 @@ private:
     const RefPtr<AddressLimit> addresses_;
     std::chrono::steady_clock::time_point rateReached_{};
     std::atomic<std::uint64_t>& nextId_;
+    const MakeConnection makeConnection_;
     std::optional<Acceptor> acceptor_;
     std::optional<Timer> retryTimer_;
     bool exhausted_ = false;

@@ -90,6 +90,15 @@ public:
     net::io_context& context() noexcept { return context_; }
     std::array<char, 64 * 1024>& readBuffer() noexcept { return readBuffer_; }
 
+    /// Something that all connections of this loop share, of one type. Made on first use.
+    template <class T>
+    T& shared() {
+        if (!shared_) {
+            shared_ = std::make_shared<T>();
+        }
+        return *static_cast<T*>(shared_.get());
+    }
+
     bool onLoop() const noexcept override { return runner_ == std::this_thread::get_id(); }
 
     void startThread() {
@@ -101,15 +110,13 @@ public:
     }
 
     /// Takes a new connection on, from which `received` was read already. Any thread.
-    void adopt(RefPtr<Connection> connection, std::string received, void (*start)(Connection&)) {
+    void adopt(RefPtr<Connection> connection, std::string received,
+               void (*start)(Connection&, std::string)) {
         countConnection();
         auto begin = [this, connection = std::move(connection), received = std::move(received),
                       start]() mutable {
             add(*connection);
-            if (!received.empty()) {
-                connection->orCut([&] { connection->receive(received.data(), received.size()); });
-            }
-            start(*connection);
+            start(*connection, std::move(received));
         };
         if (onLoop()) {
             begin();
@@ -208,6 +215,7 @@ private:
     std::thread thread_;
     HandlerMemory wakeMemory_;
     HandlerMemory tickMemory_;
+    std::shared_ptr<void> shared_;
     std::array<char, 64 * 1024> readBuffer_;  // of whichever connection is being read
 };
 

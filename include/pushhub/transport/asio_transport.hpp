@@ -25,13 +25,12 @@ namespace pushhub {
 class AsioTransport {
 public:
     /// Runs `options.loops` threads of its own.
-    explicit AsioTransport(const Options& options)
-        : options_(options), endpoint_(parseEndpoint(options)) {}
+    explicit AsioTransport(const Options& options) : AsioTransport(options, nullptr, &makePlain) {}
 
     /// Runs on the host's io_context, however many threads run that one. It must live until this
     /// object is destroyed.
     AsioTransport(const Options& options, detail::net::io_context& context)
-        : options_(options), endpoint_(parseEndpoint(options)), hostContext_(&context) {}
+        : AsioTransport(options, &context, &makePlain) {}
 
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
@@ -150,7 +149,24 @@ public:
         later_.emplace_back(std::move(function));
     }
 
+protected:
+    /// With connections of another kind, which derive from `detail::AsioConnection`. Without a
+    /// context it runs threads of its own.
+    AsioTransport(const Options& options, detail::net::io_context* context,
+                  detail::MakeConnection makeConnection)
+        : options_(options),
+          endpoint_(parseEndpoint(options)),
+          makeConnection_(std::move(makeConnection)),
+          hostContext_(context) {}
+
 private:
+    static detail::RefPtr<detail::AsioConnection> makePlain(detail::RefPtr<detail::AsioLoop> loop,
+                                                            SessionId id, detail::Socket socket,
+                                                            const detail::Tcp::endpoint& remote) {
+        return detail::makeRef<detail::AsioConnection>(std::move(loop), id, std::move(socket),
+                                                       remote);
+    }
+
     using Loops = std::vector<detail::RefPtr<detail::AsioLoop>>;
 
     std::shared_ptr<const Loops> loops() const {
@@ -205,7 +221,8 @@ private:
                 loops.push_back(detail::makeRef<detail::AsioLoop>(options_, count));
             }
         }
-        auto listener = detail::makeRef<detail::AsioListener>(loops, options_, nextId_);
+        auto listener =
+            detail::makeRef<detail::AsioListener>(loops, options_, nextId_, makeConnection_);
         try {
             listener->open(endpoint_);
             port_ = listener->port();
@@ -277,7 +294,8 @@ private:
 
     const Options options_;
     const detail::Tcp::endpoint endpoint_;
-    detail::net::io_context* const hostContext_ = nullptr;
+    const detail::MakeConnection makeConnection_;
+    detail::net::io_context* const hostContext_;
     bool helpHost_ = false;  // nobody runs hostContext_
     std::mutex mutex_;       // start and stop, one at a time
     std::vector<TransportHandler*> handlers_;

@@ -48,6 +48,9 @@ public:
     /// "address:port" of the client.
     virtual std::string remoteAddress() const = 0;
 
+    /// Subject of the certificate that the client has proven to own, "" without one.
+    virtual std::string peerSubject() const { return {}; }
+
     /// Bytes on the wire that were accepted for this connection and have not left, exactly.
     std::uint64_t bufferedBytes() const noexcept { return budget_.bytes(); }
 

@@ -187,7 +187,7 @@ export class Server extends Program {
   static async start(t, name, args = []) {
     const server = super.start(t, name, args);
     const first = await server.events.take('the address that is listened on');
-    const match = /^listening on (ws:\/\/(\S+:(\d+)))\/\S*$/.exec(first);
+    const match = /^listening on (wss?:\/\/(\S+:(\d+)))\/\S*$/.exec(first);
     if (!match) throw new Error(`first line of ${name}: ${first}`);
     server.base = match[1];
     server.authority = match[2];

@@ -33,7 +33,7 @@ class ServerProcess:
         self.reader = asyncio.create_task(self._read())
         try:
             first = await self.event("listening on ")
-            self.base = re.fullmatch(r"listening on (ws://\S+:\d+)/\S*", first).group(1)
+            self.base = re.fullmatch(r"listening on (wss?://\S+:\d+)/\S*", first).group(1)
         except BaseException:
             await self._kill()
             raise

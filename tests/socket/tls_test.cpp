@@ -1,0 +1,755 @@
+// What is particular to TLS. What a hub promises otherwise is tested over it too, see harness.hpp.
+
+#include "support/tls.hpp"
+#include "support/catch.hpp"
+#include "support/wait.hpp"
+
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include <array>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <asio/ip/tcp.hpp>
+#include <asio/read.hpp>
+
+#include <pushhub/push_hub.hpp>
+
+using namespace pushhub;
+using namespace pushhub::test;
+using namespace std::chrono_literals;
+using Hub = PushHub<AsioTlsTransport>;
+
+namespace {
+
+Options anyPort() {
+    Options options;
+    options.port = 0;
+    options.loops = 2;
+    return options;
+}
+
+// The reason why there is no session, 0 if there is one. That a client's certificate is refused, it
+// learns behind its own side of the handshake (TLS 1.3).
+int whyRefused(std::uint16_t port, const TlsClientOptions& options = {}) {
+    try {
+        SocketClient client = startTls(port, options);
+        tlsOf(client).handshake(client);
+        return client.handshake("/websocket/1") == 101 ? 0 : -1;
+    } catch (const TlsError& error) {
+        return error.reason;
+    } catch (const std::system_error&) {
+        return -2;  // the connection has ended while this client wrote
+    }
+}
+
+// What the constructor says of options that are wrong.
+std::string complaint(const TlsOptions& options) {
+    try {
+        Hub hub(Options(), options);
+    } catch (const std::invalid_argument& error) {
+        CHECK(ERR_peek_error() == 0);
+        return error.what();
+    }
+    return "";
+}
+
+// Encrypts what OpenSSL would not send: records of TLS 1.3 with TLS_AES_128_GCM_SHA256.
+class RecordForger {
+public:
+    /// `sent`: how many records the client has sent with this secret.
+    RecordForger(const std::string& secret, unsigned char sent)
+        : key_(expand(secret, "key", 16)), iv_(expand(secret, "iv", 12)), sequence_(sent) {}
+
+    std::string handshakeRecord(std::string_view content) {
+        std::string plain(content);
+        plain += '\x16';  // the type of what is inside
+        std::string record("\x17\x03\x03\0", 4);
+        record += static_cast<char>(plain.size() + tagSize);
+        std::string nonce = iv_;
+        nonce.back() = static_cast<char>(nonce.back() ^ sequence_++);
+        std::array<unsigned char, 64> out;
+        int size = 0;
+        const std::unique_ptr<EVP_CIPHER_CTX, detail::OpensslFree<EVP_CIPHER_CTX_free>> context(
+            EVP_CIPHER_CTX_new());
+        EVP_EncryptInit_ex(context.get(), EVP_aes_128_gcm(), nullptr, bytes(key_), bytes(nonce));
+        EVP_EncryptUpdate(context.get(), nullptr, &size, bytes(record),
+                          static_cast<int>(record.size()));
+        EVP_EncryptUpdate(context.get(), out.data(), &size, bytes(plain),
+                          static_cast<int>(plain.size()));
+        int more = 0;
+        EVP_EncryptFinal_ex(context.get(), out.data() + size, &more);
+        EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, tagSize,
+                            out.data() + plain.size());
+        return record.append(reinterpret_cast<const char*>(out.data()), plain.size() + tagSize);
+    }
+
+private:
+    static constexpr int tagSize = 16;
+
+    static const unsigned char* bytes(const std::string& text) {
+        return reinterpret_cast<const unsigned char*>(text.data());
+    }
+
+    // HKDF-Expand-Label of RFC 8446, section 7.1, for up to 32 bytes.
+    static std::string expand(const std::string& secret, std::string_view label, char size) {
+        std::string info{'\0', size, static_cast<char>(6 + label.size())};
+        info.append("tls13 ").append(label).append(std::string("\0\x01", 2));
+        std::array<unsigned char, 32> hash;
+        unsigned hashSize = 0;
+        HMAC(EVP_sha256(), secret.data(), static_cast<int>(secret.size()), bytes(info), info.size(),
+             hash.data(), &hashSize);
+        return {reinterpret_cast<const char*>(hash.data()), static_cast<std::size_t>(size)};
+    }
+
+    const std::string key_;
+    const std::string iv_;
+    unsigned char sequence_;
+};
+
+class TemporaryFile {
+public:
+    explicit TemporaryFile(std::string_view text)
+        : path_((std::filesystem::temp_directory_path() / "pushhub_tls_XXXXXX").string()) {
+        const int fd = ::mkstemp(path_.data());
+        REQUIRE(fd >= 0);
+        ::close(fd);
+        std::ofstream(path_, std::ios::binary) << text;
+    }
+    ~TemporaryFile() { std::remove(path_.c_str()); }
+    const std::string& path() const noexcept { return path_; }
+
+private:
+    std::string path_;
+};
+
+}  // namespace
+
+TEST_CASE("TLS options that are wrong are named, with OpenSSL's reason", "[tls]") {
+    using Catch::Contains;
+    const Authority authority("other");
+    const Identity one = authority.issue({{"CN", "one"}});
+    const Identity two = authority.issue({{"CN", "two"}});
+    TlsOptions options;
+    CHECK_THAT(complaint(options), Contains("certificates is empty"));
+    options.certificates = {one.forServer()};
+    CHECK(complaint(options).empty());
+
+    options.certificates.push_back({"/nonexistent/chain.pem", "key.pem"});
+    CHECK_THAT(complaint(options), Contains("certificates[1].chainFile") &&
+                                       Contains("\"/nonexistent/chain.pem\"") &&
+                                       Contains("No such file"));
+    options.certificates[1] = {"", "", one.certificate, two.key};
+    CHECK_THAT(complaint(options),
+               Contains("certificates[1].keyPem") && Contains("key values mismatch"));
+    options.certificates[1] = {"", "", "rubbish", two.key};
+    CHECK_THAT(complaint(options),
+               Contains("certificates[1].chainPem") && Contains("no start line"));
+    options.certificates[1] = {"", "", one.certificate, "rubbish"};
+    CHECK_THAT(complaint(options), Contains("certificates[1].keyPem is not a private key"));
+    options.certificates[1] = {"", "", one.certificate + one.certificate.substr(0, 100), one.key};
+    CHECK_THAT(complaint(options), Contains("certificates[1].chainPem is not a certificate"));
+    options.certificates[1] = {"", "", one.certificate, ""};
+    CHECK_THAT(complaint(options), Contains("keyFile and certificates[1].keyPem are both empty"));
+    options.certificates[1] = {"chain.pem", "", one.certificate, one.key};
+    CHECK_THAT(complaint(options), Contains("chainPem are both set"));
+    options.certificates.pop_back();
+
+    options.clientCertificates = ClientCertificates::required;
+    CHECK_THAT(complaint(options), Contains("clientCaFile and clientCaPem are both empty"));
+    options.clientCaPem = "rubbish";
+    CHECK_THAT(complaint(options), Contains("clientCaPem") && Contains("no start line"));
+    options.clientCertificates = ClientCertificates::none;
+    CHECK_THAT(complaint(options), Contains("clientCertificates is none"));
+}
+
+TEST_CASE("chain and key from files, in memory, or in one file", "[tls]") {
+    const Authority root("root");
+    const Authority between("between", &root);
+    const Identity server = between.issue({{"CN", "x"}}, {"DNS:localhost"});
+    const TemporaryFile chain(server.certificate + between.pem());
+    const TemporaryFile key(server.key);
+    const TemporaryFile both(server.key + server.certificate + between.pem());
+    TlsClientOptions client;
+    client.authority = &root;  // so the chain has to come from the server
+    for (const TlsCertificate& certificate :
+         {TlsCertificate{chain.path(), key.path()}, TlsCertificate{both.path(), both.path()},
+          TlsCertificate{"", "", server.certificate + between.pem(), server.key}}) {
+        TlsOptions options;
+        options.certificates = {certificate};
+        Hub hub(anyPort(), options);
+        hub.start();
+        CHECK(whyRefused(hub.port(), client) == 0);
+        CHECK(whyRefused(hub.port()) == SSL_R_CERTIFICATE_VERIFY_FAILED);
+    }
+}
+
+TEST_CASE("TLS 1.2 and 1.3, nothing older; forward secrecy, AES-128 first", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        TlsClientOptions options;
+        options.version = version;
+        SocketClient client = connectTls(hub.port(), options);
+        CHECK(client.handshake("/websocket/1") == 101);
+        CHECK(SSL_version(tlsOf(client).ssl()) == version);
+        CHECK(std::string(SSL_get_cipher(tlsOf(client).ssl())) ==
+              (version == TLS1_2_VERSION ? "ECDHE-ECDSA-AES128-GCM-SHA256"
+                                         : "TLS_AES_128_GCM_SHA256"));
+        CHECK(SSL_get_current_compression(tlsOf(client).ssl()) == nullptr);
+    }
+    for (const int version : {TLS1_VERSION, TLS1_1_VERSION}) {
+        TlsClientOptions options;
+        options.version = version;
+        CHECK(whyRefused(hub.port(), options) == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION);
+    }
+}
+
+TEST_CASE("TLS in single bytes", "[tls]") {
+    Events<std::string> messages;
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([&](SessionPtr session, std::string_view text) {
+        messages.add(std::string(text));
+        session->send(text);
+    });
+    hub.start();
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        TlsClientOptions options;
+        options.version = version;
+        options.piece = 1;
+        SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+        const std::string text(300, 'x');
+        client.sendText(text);
+        client.sendText("short");
+        CHECK(client.readText() == text);
+        CHECK(client.readText() == "short");
+        client.sendClose(CloseCode::normal);
+        CHECK(client.readClose() == CloseCode::normal);
+    }
+    CHECK(messages.size() == 4);
+}
+
+TEST_CASE("a client that does not read for a while gets everything then", "[tls]") {
+    Options options = anyPort();
+    options.maxQueueBytes = std::size_t{64} << 20;
+    Events<CloseInfo> ends;
+    Hub hub(options, testTlsOptions());
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+    const SessionPtr session = hub.sessions("1").front();
+
+    // Small ones that are joined, large ones that are cut into records, of its own and to all.
+    std::vector<std::string> sent;
+    std::minstd_rand random(1);
+    for (std::size_t bytes = 0; bytes < std::size_t{24} << 20;) {
+        const std::size_t size = random() % 10 == 0 ? random() % 200000 : random() % 300;
+        sent.emplace_back(std::to_string(sent.size()) + ":" + std::string(size, 'x'));
+        if (random() % 2 == 0) {
+            hub.sendAll(sent.back());
+        } else {
+            REQUIRE(session->send(sent.back()));
+        }
+        bytes += size;
+    }
+    REQUIRE(eventually([&] { return session->bufferedBytes() > std::size_t{4} << 20; }));
+    for (const std::string& text : sent) {
+        REQUIRE(client.readText() == text);
+    }
+    CHECK(eventually([&] { return session->bufferedBytes() == 0; }));
+    client.sendClose(CloseCode::normal);
+    CHECK(client.readClose() == CloseCode::normal);
+    REQUIRE(ends.waitFor(1));
+    CHECK(ends.all().front().deliveredMessages == sent.size());
+    CHECK(ends.all().front().undeliveredMessages == 0);
+}
+
+TEST_CASE("what a client has not got when it vanishes is told", "[tls]") {
+    Options options = anyPort();
+    options.maxQueueBytes = std::size_t{64} << 20;
+    Events<CloseInfo> ends;
+    Hub hub(options, testTlsOptions());
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+    const SessionPtr session = hub.sessions("1").front();
+    constexpr std::uint64_t count = 2000;
+    for (std::uint64_t i = 0; i < count; ++i) {
+        REQUIRE(session->send(std::string(10000, 'x')));
+    }
+    REQUIRE(eventually([&] { return session->bufferedBytes() > 0; }));
+    client.readText();
+    client.disconnect(true);
+    REQUIRE(ends.waitFor(1));
+    const CloseInfo end = ends.all().front();
+    CHECK(end.deliveredMessages > 0);
+    CHECK(end.undeliveredMessages > 0);
+    CHECK(end.deliveredMessages + end.undeliveredMessages == count);
+}
+
+TEST_CASE("the first certificate for the name that a client asks for, or the first of all",
+          "[tls]") {
+    const Authority& authority = testAuthority();
+    TlsOptions options;
+    options.certificates = {
+        authority.issue({{"CN", "first"}}, {"DNS:localhost", "DNS:first.example"}).forServer(),
+        authority.issue({{"CN", "Exact.Example"}}).forServer(),
+        authority.issue({{"CN", "wild"}}, {"DNS:*.wild.example", "DNS:wild.example"}).forServer(),
+        authority.issue({{"CN", "one"}}, {"DNS:one.wild.example", "DNS:first.example"})
+            .forServer()};
+    Hub hub(anyPort(), options);
+    hub.start();
+    const auto pick = [&](const char* name) {
+        TlsClientOptions client;
+        client.serverName = name;
+        SocketClient socket = startTls(hub.port(), client);
+        SSL_set_verify(tlsOf(socket).ssl(), SSL_VERIFY_NONE, nullptr);
+        tlsOf(socket).handshake(socket);
+        CHECK(socket.handshake("/websocket/1") == 101);
+        return tlsOf(socket).peerName();
+    };
+    CHECK(pick(nullptr) == "first");
+    CHECK(pick("localhost") == "first");
+    CHECK(pick("first.example") == "first");
+    CHECK(pick("exact.EXAMPLE") == "Exact.Example");
+    CHECK(pick("a.wild.example") == "wild");
+    CHECK(pick("A.WILD.example") == "wild");
+    CHECK(pick("wild.example") == "wild");
+    CHECK(pick("one.wild.example") == "one");
+    CHECK(pick("a.b.wild.example") == "first");
+    CHECK(pick("elsewhere.example") == "first");
+    CHECK(pick(".wild.example") == "first");
+    CHECK(pick(std::string(250, 'a').c_str()) == "first");
+}
+
+TEST_CASE("client certificates", "[tls]") {
+    const Authority authority("clients");
+    const Authority between("department", &authority);
+    const Authority stranger("strangers");
+    const Identity device =
+        authority.issue({{"C", "DE"}, {"O", "J\xC3\xBCrgen, Inc."}, {"CN", "device 7\nx"}});
+    const Identity below = between.issue({{"CN", "no chain sent"}});
+    const Identity foreign = stranger.issue({{"CN", "device 7"}});
+    const Identity old = authority.issue({{"CN", "old"}}, {}, -1h);
+    TlsOptions options = testTlsOptions();
+    options.clientCaPem = authority.pem();
+    Events<std::string> subjects;
+    const auto whyRefusedWith = [](Hub& hub, const Identity* identity, int version) {
+        TlsClientOptions client;
+        client.identity = identity;
+        client.version = version;
+        return whyRefused(hub.port(), client);
+    };
+    for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+        for (const bool required : {true, false}) {
+            options.clientCertificates =
+                required ? ClientCertificates::required : ClientCertificates::requested;
+            Hub hub(anyPort(), options);
+            hub.onHandshake([&](HandshakePtr handshake) {
+                subjects.add(handshake->peerSubject());
+                handshake->accept();
+            });
+            hub.onOpen([&](SessionPtr session) { subjects.add(session->peerSubject()); });
+            hub.start();
+            const std::size_t before = subjects.size();
+            CHECK(whyRefusedWith(hub, &device, version) == 0);
+            REQUIRE(subjects.waitFor(before + 2));
+            // RFC 2253: backwards, on one line, in ASCII.
+            const std::string subject = "CN=device 7\\0Ax,O=J\\C3\\BCrgen\\, Inc.,C=DE";
+            CHECK(subjects.all()[before] == subject);
+            CHECK(subjects.all()[before + 1] == subject);
+
+            for (const Identity* bad : {&foreign, &below, &old}) {
+                CHECK(whyRefusedWith(hub, bad, version) != 0);
+            }
+            if (required) {
+                CHECK(whyRefusedWith(hub, nullptr, version) != 0);
+                CHECK(subjects.size() == before + 2);
+            } else {
+                CHECK(whyRefusedWith(hub, nullptr, version) == 0);
+                REQUIRE(subjects.waitFor(before + 4));
+                CHECK(subjects.all().back().empty());
+            }
+        }
+    }
+    // The alert says what is wrong.
+    options.clientCertificates = ClientCertificates::required;
+    Hub hub(anyPort(), options);
+    hub.start();
+    CHECK(whyRefusedWith(hub, nullptr, TLS1_2_VERSION) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE);
+    CHECK(whyRefusedWith(hub, &foreign, TLS1_2_VERSION) == SSL_R_TLSV1_ALERT_UNKNOWN_CA);
+    CHECK(whyRefusedWith(hub, &old, TLS1_2_VERSION) == SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED);
+}
+
+TEST_CASE("a client that is not asked has no subject", "[tls]") {
+    const Identity device = testAuthority().issue({{"CN", "device"}});
+    TlsClientOptions client;
+    client.identity = &device;
+    Events<std::string> subjects;
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onOpen([&](SessionPtr session) { subjects.add(session->peerSubject()); });
+    hub.start();
+    CHECK(whyRefused(hub.port(), client) == 0);
+    REQUIRE(subjects.waitFor(1));
+    CHECK(subjects.all().front().empty());
+}
+
+TEST_CASE("certificates change while sessions live", "[tls]") {
+    const auto optionsFor = [](const char* name) {
+        TlsOptions options;
+        options.certificates = {
+            testAuthority().issue({{"CN", name}}, {"DNS:localhost"}).forServer()};
+        return options;
+    };
+    Hub hub(anyPort(), optionsFor("old"));
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.start();
+    SocketClient waiting = startTls(hub.port());  // connects before, shakes hands after
+    SocketClient before = connectTls(hub.port()).opened("/websocket/1");
+    CHECK(tlsOf(before).peerName() == "old");
+
+    TlsOptions wrong = optionsFor("wrong");
+    wrong.certificates.front().keyPem = "rubbish";
+    CHECK_THROWS_AS(hub.transport().reload(wrong), std::invalid_argument);
+    CHECK(tlsOf(connectTls(hub.port())).peerName() == "old");
+
+    hub.transport().reload(optionsFor("new"));
+    tlsOf(waiting).handshake(waiting);
+    CHECK(tlsOf(waiting).peerName() == "new");
+    CHECK(tlsOf(connectTls(hub.port())).peerName() == "new");
+    before.sendText("still here");
+    CHECK(before.readText() == "still here");
+
+    // From any thread, while clients come and go.
+    std::atomic<bool> over{false};
+    std::thread reloader([&] {
+        for (int i = 0; !over; ++i) {
+            hub.transport().reload(optionsFor(i % 2 ? "odd" : "even"));
+        }
+    });
+    for (int i = 0; i < 50; ++i) {
+        SocketClient client = connectTls(hub.port()).opened("/websocket/2");
+        client.sendText("x");
+        CHECK(client.readText() == "x");
+    }
+    over = true;
+    reloader.join();
+    before.sendText("even now");
+    CHECK(before.readText() == "even now");
+}
+
+TEST_CASE("ALPN: http/1.1 or nothing", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    const auto chosen = [&](std::vector<const char*> protocols) {
+        TlsClientOptions options;
+        options.protocols = std::move(protocols);
+        SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+        const unsigned char* name = nullptr;
+        unsigned size = 0;
+        SSL_get0_alpn_selected(tlsOf(client).ssl(), &name, &size);
+        return std::string(reinterpret_cast<const char*>(name), size);
+    };
+    CHECK(chosen({}).empty());
+    CHECK(chosen({"http/1.1"}) == "http/1.1");
+    CHECK(chosen({"h2", "http/1.1"}) == "http/1.1");
+    TlsClientOptions options;
+    options.protocols = {"h2", "http/1.0", "http/1.12"};
+    CHECK(whyRefused(hub.port(), options) == SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL);
+}
+
+TEST_CASE("a client that comes back resumes its TLS session", "[tls]") {
+    const Authority authority("clients");
+    const Identity device = authority.issue({{"CN", "device"}});
+    TlsOptions options = testTlsOptions();
+    options.certificates.push_back(
+        testAuthority().issue({{"CN", "other"}}, {"DNS:other.example"}).forServer());
+    const bool withCertificate = GENERATE(false, true);
+    if (withCertificate) {
+        options.clientCertificates = ClientCertificates::required;
+        options.clientCaPem = authority.pem();
+    }
+    Events<std::string> subjects;
+    Hub hub(anyPort(), options);
+    hub.onOpen([&](SessionPtr session) {
+        subjects.add(session->peerSubject());
+        session->send("hello");
+    });
+    hub.start();
+    TlsClientOptions client;
+    client.version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+    client.serverName = GENERATE("localhost", "other.example");
+    client.identity = &device;
+    CAPTURE(withCertificate, client.version, client.serverName);
+    SessionTicket ticket;
+    for (const bool again : {false, true, true}) {
+        client.resume = again ? &ticket : nullptr;
+        SocketClient socket = connectTls(hub.port(), client).opened("/websocket/1");
+        CHECK(socket.readText() == "hello");
+        CHECK((SSL_session_reused(tlsOf(socket).ssl()) == 1) == again);
+        SessionTicket next = tlsOf(socket).takeTicket();
+        if (next) {
+            ticket = std::move(next);
+        }
+        REQUIRE(ticket);
+    }
+    REQUIRE(subjects.waitFor(3));
+    for (const std::string& subject : subjects.all()) {
+        CHECK(subject == (withCertificate ? "CN=device" : ""));
+    }
+    // Who was trusted before is not trusted on his word after a reload.
+    hub.transport().reload(options);
+    SocketClient socket = connectTls(hub.port(), client).opened("/websocket/1");
+    CHECK(SSL_session_reused(tlsOf(socket).ssl()) == 0);
+}
+
+TEST_CASE("renegotiation is refused", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.start();
+    TlsClientOptions options;
+    options.version = TLS1_2_VERSION;
+    SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+    SSL_renegotiate(tlsOf(client).ssl());
+    try {
+        tlsOf(client).handshake(client);
+        FAIL("renegotiated");
+    } catch (const TlsError& error) {
+        CHECK(error.reason == SSL_R_NO_RENEGOTIATION);
+    }
+}
+
+TEST_CASE("new keys while data flows", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.start();
+    TlsClientOptions options;
+    options.version = TLS1_3_VERSION;
+    SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+    for (int i = 0; i < 20; ++i) {
+        SSL_key_update(tlsOf(client).ssl(),
+                       i % 2 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
+        client.sendText(std::to_string(i));
+        CHECK(client.readText() == std::to_string(i));
+    }
+}
+
+TEST_CASE("half a message of TLS keeps the hub from writing, not from anything else", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    TlsClientOptions options;
+    options.version = TLS1_3_VERSION;
+    SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+    const SessionPtr session = hub.sessions("1").front();
+    RecordForger forger(tlsOf(client).trafficSecret(), 1);  // behind the request
+    REQUIRE(session->send("before"));
+    CHECK(client.readText() == "before");
+
+    // KeyUpdate, which asks for new keys (RFC 8446, section 4.6.3), without its last byte.
+    client.sendRaw(forger.handshakeRecord(std::string_view("\x18\0\0\x01", 4)));
+    REQUIRE(eventually([&] {  // until the hub has read it
+        session->send("x");
+        return client.nothingComes(100ms) || client.readText() != "x";
+    }));
+    CHECK(session->bufferedBytes() == 3);
+    const std::clock_t before = std::clock();
+    CHECK(client.nothingComes(200ms));
+    CHECK(std::clock() - before < CLOCKS_PER_SEC / 10);  // nobody tries again and again
+    client.sendRaw(forger.handshakeRecord("\x01"));
+    CHECK(client.readText() == "x");
+    CHECK(eventually([&] { return session->bufferedBytes() == 0; }));
+}
+
+TEST_CASE("an orderly end has a close_notify, a cut has none", "[tls]") {
+    Options options = anyPort();
+    options.closeTimeout = 100ms;
+    Hub hub(options, testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view) { session->close(); });
+    hub.start();
+    SECTION("the client closes") {
+        SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+        client.sendClose(CloseCode::normal);
+        CHECK(client.readClose() == CloseCode::normal);
+        client.waitForEnd();
+        CHECK(tlsOf(client).gotCloseNotify());
+    }
+    SECTION("the hub closes") {
+        SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+        client.sendText("close");
+        CHECK(client.readClose() == CloseCode::normal);
+        client.sendClose(CloseCode::normal);
+        client.waitForEnd();
+        CHECK(tlsOf(client).gotCloseNotify());
+    }
+    SECTION("an HTTP answer") {
+        SocketClient client = connectTls(hub.port());
+        CHECK(client.handshake("/elsewhere") == 404);
+        client.waitForEnd();
+        CHECK(tlsOf(client).gotCloseNotify());
+    }
+    SECTION("the client does not answer") {
+        SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+        client.sendText("close");
+        CHECK(client.readClose() == CloseCode::normal);
+        client.waitForEnd();
+        CHECK_FALSE(tlsOf(client).gotCloseNotify());
+    }
+}
+
+TEST_CASE("the client's end without a close frame, with close_notify or without", "[tls]") {
+    Events<CloseInfo> ends;
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    SECTION("close_notify") {
+        tlsOf(client).sendCloseNotify(client);
+        client.waitForEnd();
+    }
+    SECTION("truncation") {
+        client.disconnect();
+    }
+    SECTION("truncation within a record") {
+        client.sendRaw("\x17\x03\x03\x01");
+        client.disconnect();
+    }
+    REQUIRE(ends.waitFor(1));
+    CHECK(ends.all().front().error == Errc::connectionLost);
+    CHECK_FALSE(ends.all().front().clean);
+}
+
+TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
+    Events<CloseInfo> ends;
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    SocketClient good = connectTls(hub.port()).opened("/websocket/1");
+    SECTION("plain HTTP") {
+        SocketClient client(hub.port());
+        client.sendBytes(handshakeRequest("/websocket/1"));
+        CHECK(client.readStatus() == 0);
+    }
+    SECTION("rubbish") {
+        std::minstd_rand random(1);
+        for (int i = 0; i < 200; ++i) {
+            SocketClient client(hub.port());
+            std::string bytes = i % 2 ? "\x16\x03\x01" : "";
+            for (auto left = random() % 2000; left > 0; --left) {
+                bytes += static_cast<char>(random() % 256);
+            }
+            client.sendBytes(bytes);
+            client.disconnect();
+        }
+    }
+    SECTION("rubbish within a session") {
+        SocketClient client = connectTls(hub.port()).opened("/websocket/2");
+        client.sendRaw(std::string("\x17\x03\x03\x00\x20", 5) + std::string(32, 'x'));
+        CHECK_THROWS_AS(client.waitForEnd(), TlsError);  // the alert bad_record_mac
+        REQUIRE(ends.waitFor(1));
+        CHECK(ends.all().front().error == Errc::tlsFailed);
+    }
+    good.sendText("x");
+    CHECK(good.readText() == "x");
+}
+
+TEST_CASE("the deadline of the handshake includes TLS", "[tls]") {
+    Options options = anyPort();
+    options.handshakeTimeout = 200ms;
+    Hub hub(options, testTlsOptions());
+    hub.start();
+    SocketClient silent = startTls(hub.port());
+    std::string unread;
+    CHECK_FALSE(silent.readRaw(unread));
+    CHECK(unread.empty());
+
+    SocketClient half = startTls(hub.port());
+    half.sendRaw("\x16\x03\x01\x02");
+    CHECK_FALSE(half.readRaw(unread));
+
+    SocketClient mute = connectTls(hub.port());
+    CHECK(mute.readStatus() == 408);
+    mute.waitForEnd();
+    CHECK(tlsOf(mute).gotCloseNotify());
+}
+
+TEST_CASE("stop does not wait for TLS handshakes", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    SocketClient silent = startTls(hub.port());
+    SocketClient half = startTls(hub.port());
+    half.sendRaw("\x16\x03\x01");
+    SocketClient open = connectTls(hub.port()).opened("/websocket/1");
+    const auto before = Clock::now();
+    std::thread stopping([&] { hub.stop(10s); });
+    CHECK(open.readClose() == CloseCode::goingAway);
+    open.sendClose(CloseCode::goingAway);
+    stopping.join();
+    CHECK(Clock::now() - before < 5s);
+    std::string unread;
+    CHECK_FALSE(silent.readRaw(unread));
+}
+
+TEST_CASE("a page from https on the default port has the same origin", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.start();
+    const auto status = [&](const char* origin) {
+        return connectTls(hub.port())
+            .handshake("/websocket/1", "Origin: " + std::string(origin) + "\r\n");
+    };
+    CHECK(status("https://localhost") == 101);  // Host: localhost
+    CHECK(status("https://localhost:443") == 101);
+    CHECK(status("https://localhost:8443") == 403);
+    CHECK(status("https://elsewhere.example") == 403);
+}
+
+TEST_CASE("a socket that is handed over begins with TLS", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+    hub.start();
+    detail::net::io_context context;
+    asio::ip::tcp::acceptor other(context, {asio::ip::make_address("127.0.0.1"), 0});
+    SocketClient client = startTls(other.local_endpoint().port());
+    SSL_do_handshake(tlsOf(client).ssl());
+    tlsOf(client).flush(client);
+    asio::ip::tcp::socket socket = other.accept();
+    std::string received(100, '\0');  // a part of the ClientHello
+    asio::read(socket, asio::buffer(received));
+    hub.transport().adopt(socket.release(), received);
+    tlsOf(client).handshake(client);
+    CHECK(client.handshake("/websocket/1") == 101);
+    client.sendText("x");
+    CHECK(client.readText() == "x");
+}
+
+TEST_CASE("TLS in the host's io_context", "[tls]") {
+    detail::net::io_context context;
+    auto work = detail::net::make_work_guard(context);
+    std::thread runner([&] { context.run(); });
+    {
+        Hub hub(anyPort(), testTlsOptions(), context);
+        hub.onMessage([](SessionPtr session, std::string_view text) { session->send(text); });
+        hub.start();
+        SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+        client.sendText("x");
+        CHECK(client.readText() == "x");
+        client.disconnect();
+        hub.stop();
+    }
+    work.reset();
+    runner.join();
+}
