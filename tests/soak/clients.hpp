@@ -240,8 +240,10 @@ private:
             case Kind::good:
             case Kind::slow:
             case Kind::chattering:
+            case Kind::undecided:
                 if (!open_) {
-                    break;  // the server's deadline comes
+                    leaving_ = false;  // once the handshake is answered
+                    break;
                 }
                 if (mood_ % 3 == 0) {
                     socket_->sendText("bye");  // asks the server to close
@@ -267,7 +269,6 @@ private:
             case Kind::impatient:
                 finish(mood_ % 2 == 0);
                 break;
-            case Kind::undecided:
             case Kind::garbage:
             case Kind::half:
                 break;  // the server ends it

@@ -61,7 +61,8 @@ protected:
             count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
                        : socket_->write_some(Buffers(buffers, count), failed);
         if (failed) {
-            error = standardError(failed);
+            error = wouldBlock(failed) ? std::make_error_code(std::errc::operation_would_block)
+                                       : standardError(failed);
         }
         return written;
     }

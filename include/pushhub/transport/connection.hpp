@@ -477,6 +477,9 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     handshake_->bytes = rest;
     phase_ = Phase::deciding;
     loop_->routeHandshake(*this, std::move(request));
+    if (phase_ == Phase::deciding) {
+        loop_->armTimer(*this, options().decisionTimeout);
+    }
 }
 
 inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
