@@ -251,7 +251,9 @@ public:
             // The connection has broken on the client's side.
         }
         // Sessions that opened end, and so do all connections.
-        eventually([&] { return closed_ == opened_ && descriptors() == idle_; });
+        eventually([&] {
+            return closed_ == opened_ && descriptors() == idle_ && hub_.stats().queuedBytes == 0;
+        });
         failing = Call::none;
         outcome.struck = call != Call::none && left < 0;
         outcome.answers = answers_;
