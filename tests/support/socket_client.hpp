@@ -49,6 +49,10 @@ public:
         bool compressed = false;  // RSV1
     };
 
+    struct Timeout : std::runtime_error {
+        Timeout() : std::runtime_error("nothing came from the server in time") {}
+    };
+
     /// What lies between the frames and the socket, such as TLS.
     class Layer {
     public:
@@ -76,6 +80,11 @@ public:
             to.sin_port = htons(port);
             ::inet_pton(AF_INET, address.c_str(), &to.sin_addr);
             result = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to);
+        }
+        if (result != 0) {
+            const int error = errno;
+            disconnect();  // there will be no destructor
+            errno = error;
         }
         check(result == 0, "connect");
         const int on = 1;
@@ -138,39 +147,58 @@ public:
 
     /// Reads the head of an HTTP answer; its status, or 0 if the connection ended first.
     int readStatus() {
-        std::size_t end = std::string::npos;
-        while ((end = unread_.find("\r\n\r\n")) == std::string::npos) {
+        for (;;) {
+            if (const std::optional<int> status = takeStatus()) {
+                return *status;
+            }
             if (!readMore()) {
                 return 0;
             }
+        }
+    }
+    const std::string& head() const noexcept { return head_; }
+
+    /// The status of an HTTP answer whose head has been read; nothing while it is incomplete.
+    std::optional<int> takeStatus() {
+        const std::size_t end = unread_.find("\r\n\r\n");
+        if (end == std::string::npos) {
+            return std::nullopt;
         }
         head_ = unread_.substr(0, end + 4);
         unread_.erase(0, end + 4);
         return std::stoi(head_.substr(9, 3));
     }
-    const std::string& head() const noexcept { return head_; }
 
     /// The next frame; nothing if the connection ended.
     std::optional<Frame> read() {
         for (;;) {
-            if (unread_.size() >= 2) {
-                const auto code = static_cast<unsigned char>(unread_[1]);
-                const std::size_t header = code < 126 ? 2 : code == 126 ? 4 : 10;
-                if (unread_.size() >= header) {
-                    const std::size_t size = protocol::frameSize(unread_.data());
-                    if (unread_.size() >= size) {
-                        Frame frame{static_cast<protocol::Opcode>(unread_[0] & 0x0F),
-                                    unread_.substr(header, size - header),
-                                    (unread_[0] & 0x40) != 0};
-                        unread_.erase(0, size);
-                        return frame;
-                    }
-                }
+            if (std::optional<Frame> frame = takeFrame()) {
+                return frame;
             }
             if (!readMore()) {
                 return std::nullopt;
             }
         }
+    }
+
+    /// The next frame that has been read; nothing while it is incomplete.
+    std::optional<Frame> takeFrame() {
+        if (unread_.size() < 2) {
+            return std::nullopt;
+        }
+        const auto code = static_cast<unsigned char>(unread_[1]);
+        const std::size_t header = code < 126 ? 2 : code == 126 ? 4 : 10;
+        if (unread_.size() < header) {
+            return std::nullopt;
+        }
+        const std::size_t size = protocol::frameSize(unread_.data());
+        if (unread_.size() < size) {
+            return std::nullopt;
+        }
+        Frame frame{static_cast<protocol::Opcode>(unread_[0] & 0x0F),
+                    unread_.substr(header, size - header), (unread_[0] & 0x40) != 0};
+        unread_.erase(0, size);
+        return frame;
     }
 
     /// The next text; throws if something else comes.
@@ -225,7 +253,7 @@ public:
         pollfd waiting{fd_, POLLIN, 0};
         const int ready = ::poll(&waiting, 1, static_cast<int>(time.count()));
         if (ready <= 0) {
-            throw std::runtime_error("nothing came from the server in time");
+            throw Timeout();
         }
         std::array<char, 64 * 1024> buffer;
         const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);

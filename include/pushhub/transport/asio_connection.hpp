@@ -35,7 +35,7 @@ public:
     static void start(Connection& connection, std::string data) {
         auto& self = static_cast<AsioConnection&>(connection);
         if (!data.empty()) {
-            self.orCut([&] { self.received(data.data(), data.size()); });
+            self.received(data.data(), data.size());
         }
         if (self.socket_ && !self.readingPaused()) {
             self.waitReadable();
@@ -61,7 +61,8 @@ protected:
             count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
                        : socket_->write_some(Buffers(buffers, count), failed);
         if (failed) {
-            error = standardError(failed);
+            error = wouldBlock(failed) ? std::make_error_code(std::errc::operation_would_block)
+                                       : standardError(failed);
         }
         return written;
     }

@@ -43,6 +43,8 @@ public:
         acceptor_->bind(endpoint);
         acceptor_->listen();
         acceptor_->non_blocking(true);
+        // Otherwise Asio waits for the next client after one that has gone, and so does the loop.
+        acceptor_->set_option(Acceptor::enable_connection_aborted(true));
     }
 
     std::uint16_t port() const { return acceptor_->local_endpoint().port(); }

@@ -5,12 +5,14 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include <pushhub/detail/handler_memory.hpp>
+#include <pushhub/detail/insist.hpp>
 #include <pushhub/transport/asio_net.hpp>
 #include <pushhub/transport/event_loop.hpp>
 
@@ -116,7 +118,7 @@ public:
         auto begin = [this, connection = std::move(connection), received = std::move(received),
                       start]() mutable {
             add(*connection);
-            start(*connection, std::move(received));
+            connection->orCut([&] { start(*connection, std::move(received)); });
         };
         if (onLoop()) {
             begin();
@@ -183,7 +185,12 @@ private:
     void timersArmed() override {
         if (!std::exchange(ticking_, true)) {
             lastTick_ = now();
-            waitForTick();
+            try {
+                waitForTick();
+            } catch (const std::bad_alloc&) {
+                ticking_ = false;
+                throw;
+            }
         }
     }
 
@@ -199,7 +206,7 @@ private:
             ticking_ = tickTimers(now() - lastTick_);
         }
         if (tickTimer_ && ticking_) {
-            waitForTick();
+            insist([this] { waitForTick(); });
         }
     }
 

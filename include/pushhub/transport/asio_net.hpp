@@ -125,8 +125,10 @@ inline std::error_code standardError(const NetError& error) noexcept {
                : std::error_code(error);
 }
 
+/// True if nothing is wrong, and the call has to be made again later.
 inline bool wouldBlock(const NetError& error) noexcept {
-    return error == net::error::would_block || error == net::error::try_again;
+    return error == net::error::would_block || error == net::error::try_again ||
+           error == net::error::interrupted;
 }
 
 }  // namespace pushhub::detail

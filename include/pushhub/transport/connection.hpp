@@ -329,7 +329,7 @@ private:
     void dropQueue();
     void finishClose();
     void reportClose(CloseInfo info) noexcept;
-    void linger() noexcept;
+    void linger();
     void end() noexcept;
 
     detail::RefPtr<LoopContext> loop_;
@@ -499,6 +499,9 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     handshake_->bytes = rest;
     phase_ = Phase::deciding;
     loop_->routeHandshake(*this, std::move(request));
+    if (phase_ == Phase::deciding) {
+        loop_->armTimer(*this, options().decisionTimeout);
+    }
 }
 
 inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
@@ -1283,7 +1286,7 @@ inline void Connection::reportClose(CloseInfo info) noexcept {
 
 // To close a socket that holds unread bytes would reset the connection, and the client might lose
 // our last words; so end our direction and read on for a moment.
-inline void Connection::linger() noexcept {
+inline void Connection::linger() {
     endAfterFlush_ = false;
     phase_ = Phase::lingering;
     shutdownSend();

@@ -77,33 +77,12 @@ public:
 
     /// Does all the work that waits, then as much of the broadcasts as fits into a slice.
     void drain() {
-        catchUp();
+        work(true);
         broadcast();
     }
 
-    void catchUp() override {
-        if (std::exchange(inBatch_, true)) {
-            return;  // there is more of the batch before what waits
-        }
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            batch_.swap(inbox_);
-            scheduled_ = false;
-        }
-        for (Command& command : batch_) {
-            execute(command);
-        }
-        batch_.clear();
-        if (batch_.capacity() > maxSpareCommands) {
-            batch_.shrink_to_fit();
-        }
-        for (const detail::RefPtr<Connection>& connection : touched_) {
-            connection->touched = false;
-            connection->orCut([&] { connection->flush(); });
-        }
-        touched_.clear();
-        inBatch_ = false;
-    }
+    // A `drain` that is on its way stays so: the next `submit` must not wake the loop meanwhile.
+    void catchUp() override { work(false); }
 
     /// Adds a handler: from now on handshakes are offered to it.
     void attach(TransportHandler& handler) {
@@ -237,7 +216,7 @@ protected:
     void add(Connection& connection) {
         connection.retain();
         others_.pushBack(connection);
-        connection.begin();
+        connection.orCut([&] { connection.begin(); });
     }
 
     /// One tick has passed. True while a timer is armed.
@@ -317,6 +296,30 @@ private:
             next = List::next(*connection);
             function(*connection);
         }
+    }
+
+    void work(bool draining) {
+        if (std::exchange(inBatch_, true)) {
+            return;  // there is more of the batch before what waits
+        }
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            batch_.swap(inbox_);
+            scheduled_ = scheduled_ && !draining;
+        }
+        for (Command& command : batch_) {
+            execute(command);
+        }
+        batch_.clear();
+        if (batch_.capacity() > maxSpareCommands) {
+            batch_.shrink_to_fit();
+        }
+        for (const detail::RefPtr<Connection>& connection : touched_) {
+            connection->touched = false;
+            connection->orCut([&] { connection->flush(); });
+        }
+        touched_.clear();
+        inBatch_ = false;
     }
 
     void execute(Command& command) {
