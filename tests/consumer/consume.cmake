@@ -96,7 +96,7 @@ elseif(WAY STREQUAL "find_package_refuses")
     set(here -DCMAKE_PREFIX_PATH=${WORK_DIR}/staged)
     refused("component 'nonsense' does not exist; there are tls, deflate, json"
         ${here} -DCOMPONENTS=nonsense)
-    refused("component 'tls' needs OpenSSL 1.1 or newer (Debian: libssl-dev)"
+    refused("component 'tls' needs OpenSSL 1.1.1 or newer (Debian: libssl-dev)"
         ${here} -DCOMPONENTS=tls -DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON)
     refused("component 'deflate' needs zlib (Debian: zlib1g-dev)"
         ${here} -DCOMPONENTS=deflate -DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON)
