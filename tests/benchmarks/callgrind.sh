@@ -16,7 +16,9 @@ program=${PUSHHUB_BENCH_SCENARIO:-$build/bin/callgrind_scenario}
 command -v valgrind >/dev/null || { echo "callgrind.sh: valgrind is not installed"; exit 1; }
 mkdir -p "$build"
 if [ -z "${PUSHHUB_BENCH_SCENARIO:-}" ]; then
-    cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$build/configure.log"
+    export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}  # make need not be there
+    cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$build/configure.log" 2>&1 ||
+        { cat "$build/configure.log"; exit 1; }
     cmake --build "$build" --target callgrind_scenario >"$build/callgrind-build.log" 2>&1 ||
         { cat "$build/callgrind-build.log"; exit 1; }
 fi

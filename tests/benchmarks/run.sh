@@ -7,6 +7,7 @@ build=${PUSHHUB_BENCH_BUILD:-$here/../../build/benchmarks}
 jobs=${PUSHHUB_BENCH_JOBS:-2}
 
 mkdir -p "$build"
+export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}  # make need not be there
 cmake -S "$here" -B "$build" -DCMAKE_BUILD_TYPE=Release >"$build/configure.log" 2>&1 ||
     { cat "$build/configure.log"; exit 1; }
 grep -- '-- benchmarks:' "$build/configure.log" || true
