@@ -15,21 +15,17 @@
 #include <pushhub/protocol/utf8.hpp>
 #include <pushhub/push_hub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
+#include "cuts.hpp"
 
 namespace {
 
 using namespace pushhub;
+using namespace pushhub::test;
 using protocol::Engine;
 using protocol::EngineEvent;
 using Strings = std::vector<std::string>;
 
 constexpr std::size_t maxMessage = 4096;
-
-void require(bool holds) {
-    if (!holds) {
-        std::abort();
-    }
-}
 
 const std::shared_ptr<const MessageCompression>& compression() {
     static const std::shared_ptr<const MessageCompression> made = [] {
@@ -40,20 +36,6 @@ const std::shared_ptr<const MessageCompression>& compression() {
     }();
     return made;
 }
-
-/// Where to cut: a small generator, so that the input steers it and runs repeat.
-class Cuts {
-public:
-    Cuts(unsigned seed, std::size_t most) : state_(seed * 2654435761U + 1), most_(most) {}
-    std::size_t next() {
-        state_ = state_ * 1664525U + 1013904223U;
-        return 1 + (state_ >> 8) % most_;
-    }
-
-private:
-    std::uint32_t state_;
-    std::size_t most_;
-};
 
 void fuzzOffers(std::string_view offers) {
     const auto agreed = compression()->negotiate(offers);
