@@ -43,6 +43,10 @@ enum class UserLimitPolicy : std::uint8_t {
 
 namespace detail {
 
+constexpr bool olderMakeRoom(OverflowPolicy policy) noexcept {
+    return policy == OverflowPolicy::dropOldest || policy == OverflowPolicy::conflate;
+}
+
 inline void checkOptionTime(const char* option, std::chrono::milliseconds value,
                             std::chrono::milliseconds least = std::chrono::milliseconds(1)) {
     if (value < least || value > std::chrono::hours(24)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <any>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -50,15 +51,18 @@ public:
     }
 
     // The form for a session with that window; 0 is one without compression.
-    FramePtr form(unsigned window) {
-        return window == 0 || !compression_ ? plain_ : compressed(window);
-    }
-    // The same for the last receiver.
-    FramePtr takeForm(unsigned window) {
+    const FramePtr& form(unsigned window) {
         if (window == 0 || !compression_) {
-            return std::move(plain_);
+            return plain_;
         }
-        return compressed(window);
+        FramePtr& form = compressed_[window];
+        if (!form) {
+            form = compress(window);
+        }
+        if (!form) {
+            form = plain_;
+        }
+        return form;
     }
 
     // One frame with the forms for all of these windows, a bit for each.
@@ -81,21 +85,11 @@ private:
                              : Frame::makeCompressed(opcode_, bytes, window, plain_->key());
     }
 
-    const FramePtr& compressed(unsigned window) {
-        for (const auto& [itsWindow, frame] : compressed_) {
-            if (itsWindow == window) {
-                return frame;
-            }
-        }
-        FramePtr made = compress(window);
-        return compressed_.emplace_back(window, made ? std::move(made) : plain_).second;
-    }
-
     protocol::Opcode opcode_{};
     std::string_view payload_;
     const MessageCompression* compression_ = nullptr;
     FramePtr plain_;
-    std::vector<std::pair<unsigned, FramePtr>> compressed_;  // by window
+    std::array<FramePtr, 16> compressed_;  // by window
 };
 
 inline OverflowPolicy policy(const PushOptions& push, const Options& options) noexcept {
@@ -203,8 +197,8 @@ public:
     /// client whose proof of identity was renewed.
     void expireAt(std::chrono::system_clock::time_point time) {
         Command command;
-        command.function = std::make_unique<std::function<void()>>(
-            [connection = connection_, time] { expireAt(*connection, time); });
+        command.task =
+            detail::makeTask([connection = connection_, time] { expireAt(*connection, time); });
         connection_->loop().submit(std::move(command));
     }
 
@@ -240,7 +234,7 @@ private:
         const Options& options = connection_->channel()->options;
         result.error = outgoing.encode(type, payload, push, options);
         if (!result.error) {
-            detail::count(result, connection_->send(outgoing.takeForm(connection_->window()),
+            detail::count(result, connection_->send(outgoing.form(connection_->window()),
                                                     detail::policy(push, options)));
         }
         return result;

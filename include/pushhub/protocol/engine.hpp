@@ -46,21 +46,7 @@ namespace detail {
 
 struct NoHttp {
     const std::string& get_header(const std::string&) const { return none; }
-    const std::string& get_method() const { return none; }
-    const std::string& get_version() const { return none; }
-    const std::string& get_uri() const { return none; }
-    bool get_header_as_plist(const std::string&, websocketpp::http::parameter_list&) const {
-        return true;
-    }
-    websocketpp::http::status_code::value get_status_code() const {
-        return websocketpp::http::status_code::uninitialized;
-    }
     std::string raw() const { return none; }
-    void append_header(const std::string&, const std::string&) {}
-    void replace_header(const std::string&, const std::string&) {}
-    void set_method(const std::string&) {}
-    void set_uri(const std::string&) {}
-    void set_version(const std::string&) {}
 
     std::string none;
 };
@@ -97,13 +83,8 @@ public:
     // before or behind the 00 00 ff ff that its sender left out, which must add nothing to it.
     bool complete() const noexcept { return complete_; }
 
-    using Result = std::pair<std::error_code, std::string>;
-    Result negotiate(const websocketpp::http::attribute_list&) { return {}; }
-    std::error_code init(bool) { return {}; }
     bool is_implemented() const { return false; }
     bool is_enabled() const { return compression_ != nullptr; }
-    std::string generate_offer() const { return {}; }
-    std::error_code compress(const std::string&, std::string&) { return {}; }
 
     // For each piece of a compressed message, and at its end for 00 00 ff ff.
     std::error_code decompress(const std::uint8_t* data, std::size_t size, std::string& out) {
@@ -226,6 +207,76 @@ struct EngineParts {
 };
 
 }  // namespace detail
+}  // namespace pushhub::protocol
+
+// What of the reader is not used. All of it is virtual, so it would be compiled with the rest; a
+// member that is specialized is not.
+namespace websocketpp::processor {
+
+using PushhubConfig = pushhub::protocol::detail::EngineConfig;
+using PushhubHttp = pushhub::protocol::detail::NoHttp;
+using PushhubMessage = pushhub::protocol::detail::InboundMessage::ptr;
+
+template <>
+inline lib::error_code hybi13<PushhubConfig>::validate_handshake(request_type const&) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::process_handshake(request_type const&,
+                                                                std::string const&,
+                                                                response_type&) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::client_handshake_request(
+    request_type&, uri_ptr, std::vector<std::string> const&) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::validate_server_handshake_response(
+    request_type const&, response_type&) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::extract_subprotocols(request_type const&,
+                                                                   std::vector<std::string>&) {
+    return {};
+}
+template <>
+inline uri_ptr hybi13<PushhubConfig>::get_uri(request_type const&) const {
+    return {};
+}
+template <>
+inline std::pair<lib::error_code, std::string> hybi13<PushhubConfig>::negotiate_extensions(
+    request_type const&) {
+    return {};
+}
+template <>
+inline std::pair<lib::error_code, std::string> hybi13<PushhubConfig>::negotiate_extensions(
+    response_type const&) {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::prepare_data_frame(message_ptr, message_ptr) {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::prepare_ping(std::string const&, message_ptr) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::prepare_pong(std::string const&, message_ptr) const {
+    return {};
+}
+template <>
+inline lib::error_code hybi13<PushhubConfig>::prepare_close(close::status::value,
+                                                            std::string const&, message_ptr) const {
+    return {};
+}
+
+}  // namespace websocketpp::processor
+
+namespace pushhub::protocol {
 
 /// Reads a client's frames: WebSocket++'s RFC 6455 frame reader, with its gaps closed (each has a
 /// test in engine_test.cpp). It knows of no socket. An engine that is `idle` holds nothing of its

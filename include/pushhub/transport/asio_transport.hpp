@@ -63,28 +63,17 @@ public:
             return;
         }
         const bool last = handlers_.size() == 1;
-        helpHost_ = hostContext_ && !wait(*onEachLoop([](detail::AsioLoop&, auto done) { done(); }),
+        helpHost_ = hostContext_ && !wait(*onEachLoop(handler, &answer),
                                           std::chrono::steady_clock::now() + hostPatience);
         if (last) {
             detail::insist([&] {
                 return loops_->front()->call([listener = listener_] { listener->close(); });
             });
         }
-        const auto closed = onEachLoop(
-            [&handler](detail::AsioLoop& loop, auto done) { loop.closeAll(handler, done); });
-        if (!wait(*closed, deadline)) {
-            wait(*onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
-                loop.cutAll(handler);
-                done();
-            }));
+        if (!wait(*onEachLoop(handler, &closeAll), deadline)) {
+            wait(*onEachLoop(handler, &cutAll));
         }
-        wait(*onEachLoop([&handler, last](detail::AsioLoop& loop, auto done) {
-            loop.detach(handler);
-            if (last) {
-                loop.finish();
-            }
-            done();
-        }));
+        wait(*onEachLoop(handler, last ? &finish : &detach));
         handlers_.erase(found);
         if (last) {
             setListener(nullptr);
@@ -239,16 +228,38 @@ private:
         }
     }
 
-    // Calls `function(loop, done)` on each loop; `done` counts down the latch.
-    template <class Function>
-    std::shared_ptr<detail::Latch> onEachLoop(Function function) {
+    // What a loop does for a handler that stops; it counts `done` down afterwards. Functions, and
+    // no lambdas, since each of those would be compiled with a path of its own to the loops.
+    using LatchPtr = std::shared_ptr<detail::Latch>;
+    using Step = void (*)(detail::AsioLoop&, TransportHandler&, const LatchPtr& done);
+
+    static void answer(detail::AsioLoop&, TransportHandler&, const LatchPtr& done) {
+        done->countDown();
+    }
+    static void closeAll(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
+        loop.closeAll(handler, done);
+    }
+    static void cutAll(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
+        loop.cutAll(handler);
+        done->countDown();
+    }
+    static void detach(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
+        loop.detach(handler);
+        done->countDown();
+    }
+    static void finish(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
+        loop.detach(handler);
+        loop.finish();
+        done->countDown();
+    }
+
+    LatchPtr onEachLoop(TransportHandler& handler, Step step) {
         const std::size_t count = loops_->size();
-        auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
+        const auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
         for (const auto& loop : *loops_) {
             detail::insist([&] {
-                return loop->call([loop = loop.get(), function, latch] {
-                    function(*loop, [latch] { latch->countDown(); });
-                });
+                return loop->call(
+                    [&handler, loop = loop.get(), step, latch] { step(*loop, handler, latch); });
             });
         }
         return latch;

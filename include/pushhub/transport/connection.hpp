@@ -380,10 +380,8 @@ inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy wh
         channel_->hubCounters->refusedMessages.fetch_add(1, std::memory_order_relaxed);
         return Errc::hubQueueFull;
     }
-    const bool olderMakeRoom =
-        whenFull == OverflowPolicy::dropOldest || whenFull == OverflowPolicy::conflate;
     QueueLimits limits = options().queueLimits();
-    if (olderMakeRoom) {
+    if (detail::olderMakeRoom(whenFull)) {
         limits = {2 * limits.bytes, 2 * limits.messages};
     }
     Errc full = Errc::queueBytesFull;
@@ -617,20 +615,20 @@ inline PendingHandshake::PendingHandshake(Connection& connection, HttpRequest re
 
 inline PendingHandshake::~PendingHandshake() = default;
 
-inline std::error_code PendingHandshake::decide(std::function<void()> decision) {
+inline std::error_code PendingHandshake::run(detail::TaskPtr decision) {
     if (decided_.exchange(true)) {
         return Errc::handshakeAnswered;
     }
     if (connection_->loop().onLoop()) {
-        connection_->orCut(decision);
+        connection_->orCut([&] { (*decision)(); });
         return {};
     }
-    Command command;
-    command.function = std::make_unique<std::function<void()>>(
-        [self = detail::RefPtr<PendingHandshake>(this), decision = std::move(decision)] {
-            self->connection_->orCut(decision);
-        });
     try {
+        Command command;
+        command.task = detail::makeTask(
+            [self = detail::RefPtr<PendingHandshake>(this), decision = std::move(decision)] {
+                self->connection_->orCut([&] { (*decision)(); });
+            });
         return connection_->loop().submit(&command, 1) ? std::error_code()
                                                        : Errc::handshakeAnswered;
     } catch (const std::bad_alloc&) {
@@ -778,7 +776,7 @@ inline void Connection::enqueue(FramePtr frame, OverflowPolicy whenFull) {
 
 // Queues what is counted already; older messages go where the policy is so.
 inline void Connection::pushOrDrop(FrameRun run, OverflowPolicy whenFull) {
-    if (whenFull != OverflowPolicy::dropOldest && whenFull != OverflowPolicy::conflate) {
+    if (!detail::olderMakeRoom(whenFull)) {
         push(std::move(run));
         return;
     }
@@ -927,7 +925,7 @@ inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_
 }
 
 inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) {
-    if (whenFull == OverflowPolicy::dropOldest || whenFull == OverflowPolicy::conflate) {
+    if (detail::olderMakeRoom(whenFull)) {
         budget_.add(run.size(), run.messages);
         pushOrDrop(std::move(run), whenFull);
         return;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -16,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/latch.hpp>
 #include <pushhub/transport/connection.hpp>
 
 namespace pushhub {
@@ -64,7 +64,7 @@ public:
     template <class Function>
     bool call(Function function) {
         Command command;
-        command.function = std::make_unique<std::function<void()>>(std::move(function));
+        command.task = detail::makeTask(std::move(function));
         return submit(std::move(command));
     }
 
@@ -106,12 +106,12 @@ public:
         }
     }
 
-    /// Closes all sessions of a handler with 1001 and refuses its pending handshakes; calls
-    /// `done` when the last session has ended.
-    void closeAll(const TransportHandler& handler, std::function<void()> done) {
+    /// Closes all sessions of a handler with 1001 and refuses its pending handshakes; counts `done`
+    /// down when the last session has ended.
+    void closeAll(const TransportHandler& handler, std::shared_ptr<detail::Latch> done) {
         HostedChannel* channel = find(&handler);
         if (!channel) {
-            done();
+            done->countDown();
             return;
         }
         forEach(others_, [&](Connection& connection) {
@@ -271,8 +271,8 @@ private:
         Connection* cursor = nullptr;  // next to take the broadcasts of this round
         std::uint64_t roundEnd = 0;    // every session before the cursor has come this far
         bool inRound = false;
-        Figures published;                // which the hub's counters have
-        std::function<void()> whenEmpty;  // set while the hub stops
+        Figures published;                         // which the hub's counters have
+        std::shared_ptr<detail::Latch> whenEmpty;  // set while the hub stops
     };
 
     static HostedChannel& hosted(const Connection& connection) noexcept {
@@ -355,7 +355,7 @@ private:
                 break;
             case Command::Kind::call:
                 try {
-                    (*command.function)();
+                    (*command.task)();
                 } catch (const std::bad_alloc&) {
                     report(std::make_error_code(std::errc::not_enough_memory),
                            "some work of an event loop is lost");
@@ -487,7 +487,7 @@ private:
 
     static void notifyIfEmpty(HostedChannel& channel) {
         if (channel.whenEmpty && channel.sessions.empty()) {
-            std::exchange(channel.whenEmpty, nullptr)();
+            std::exchange(channel.whenEmpty, nullptr)->countDown();
         }
     }
 

@@ -1,13 +1,13 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include <pushhub/detail/ref_ptr.hpp>
+#include <pushhub/detail/task.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
@@ -35,7 +35,10 @@ public:
 
     /// Runs `decision` on the connection's loop: at once if this is its thread. Only the first
     /// decision counts; after it, or if the client has gone, `Errc::handshakeAnswered`. Any thread.
-    std::error_code decide(std::function<void()> decision);
+    template <class Decision>
+    std::error_code decide(Decision decision) {
+        return run(detail::makeTask(std::move(decision)));
+    }
 
     /// Refuses with an HTTP answer and closes the connection. Otherwise like `decide`.
     std::error_code reject(HttpResponse response);
@@ -45,6 +48,8 @@ public:
     bool decided() const noexcept { return decided_.load(); }
 
 private:
+    std::error_code run(detail::TaskPtr decision);
+
     const detail::RefPtr<Connection> connection_;
     HttpRequest request_;
     std::atomic<bool> decided_{false};

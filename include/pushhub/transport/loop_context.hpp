@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string_view>
 #include <system_error>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include <pushhub/detail/ref_ptr.hpp>
+#include <pushhub/detail/task.hpp>
 #include <pushhub/frame.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/options.hpp>
@@ -58,7 +58,7 @@ struct Command {
     FramePtr frame;                                   // send, sendAll, close (the close frame)
     TransportHandler* handler = nullptr;              // sendAll
     detail::RefPtr<ExceptList> except;                // sendAll
-    std::unique_ptr<std::function<void()>> function;  // call
+    detail::TaskPtr task;                             // call
 
     ~Command();
     Command();

@@ -347,9 +347,7 @@ public:
         const auto call = [&current](auto function) {
             detail::insist([&] { return current->call(function); });
         };
-        call([current, &handler, latch] {
-            current->closeAll(handler, [latch] { latch->countDown(); });
-        });
+        call([current, &handler, latch] { current->closeAll(handler, latch); });
         pollLocked();
         for (auto left = deadline; left > LoopContext::tick && !latch->done();
              left -= LoopContext::tick) {
