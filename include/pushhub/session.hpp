@@ -203,8 +203,10 @@ public:
     /// client whose proof of identity was renewed.
     void expireAt(std::chrono::system_clock::time_point time) {
         Command command;
-        command.function = std::make_unique<std::function<void()>>(
-            [connection = connection_, time] { expireAt(*connection, time); });
+        command.function =
+            std::make_unique<std::function<void()>>([connection = connection_, time] {
+                connection->orCut([&] { expireAt(*connection, time); });
+            });
         connection_->loop().submit(std::move(command));
     }
 

@@ -41,61 +41,32 @@ public:
     void start(TransportHandler& handler) {
         joinLater();
         const std::lock_guard<std::mutex> lock(mutex_);
+        handlers_.reserve(handlers_.size() + 1);  // before there is something to undo
         if (handlers_.empty()) {
             open();
         }
         handlers_.push_back(&handler);
-        for (const auto& loop : *loops_) {
-            loop->call([loop = loop.get(), &handler] { loop->attach(handler); });
-        }
-        if (handlers_.size() == 1) {
-            loops_->front()->call([listener = listener_] { listener->waitForClients(); });
+        try {
+            for (const auto& loop : *loops_) {
+                const auto place = EventLoop::makePlace(handler, handlers_.size());
+                loop->call([loop = loop.get(), place] { loop->attach(*place); });
+            }
+            if (handlers_.size() == 1) {
+                loops_->front()->call([listener = listener_] {
+                    detail::insist([&] { listener->waitForClients(); });
+                });
+            }
+        } catch (const std::bad_alloc&) {
+            end(handler, std::chrono::milliseconds(0));
+            throw;
         }
     }
 
     /// Closes the sessions of `handler` with 1001, cuts those that are left at the deadline, and
     /// closes the port with the last handler. Not on a thread that runs a loop (see `onLoop`).
     void stop(TransportHandler& handler, std::chrono::milliseconds patience) {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
         const std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
-        if (found == handlers_.end()) {
-            return;
-        }
-        const bool last = handlers_.size() == 1;
-        helpHost_ = hostContext_ && !wait(*onEachLoop([](detail::AsioLoop&, auto done) { done(); }),
-                                          std::chrono::steady_clock::now() + hostPatience);
-        if (last) {
-            detail::insist([&] {
-                return loops_->front()->call([listener = listener_] { listener->close(); });
-            });
-        }
-        const auto closed = onEachLoop(
-            [&handler](detail::AsioLoop& loop, auto done) { loop.closeAll(handler, done); });
-        if (!wait(*closed, deadline)) {
-            wait(*onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
-                loop.cutAll(handler);
-                done();
-            }));
-        }
-        wait(*onEachLoop([&handler, last](detail::AsioLoop& loop, auto done) {
-            loop.detach(handler);
-            if (last) {
-                loop.finish();
-            }
-            done();
-        }));
-        handlers_.erase(found);
-        if (last) {
-            setListener(nullptr);
-            for (const auto& loop : *loops_) {
-                while (hostContext_ && !loop->quiet()) {
-                    pause();
-                }
-                loop->join();
-            }
-            setLoops({});
-        }
+        end(handler, patience);
     }
 
     /// The port that is listened on, while started; otherwise the one of the options.
@@ -232,10 +203,70 @@ private:
         }
         setLoops(std::move(loops));
         setListener(std::move(listener));
-        if (!hostContext_) {
+        if (hostContext_) {
+            return;
+        }
+        try {
             for (const auto& loop : *loops_) {
                 loop->startThread();
             }
+        } catch (...) {  // no thread to be had, or no memory
+            setListener(nullptr);
+            for (const auto& loop : *loops_) {
+                const auto finish = [loop = loop.get()] { loop->finish(); };
+                if (loop->hasThread()) {
+                    detail::insist([&] { return loop->call(finish); });
+                } else {
+                    finish();
+                }
+                loop->join();
+            }
+            detail::insist([this] { setLoops({}); });
+            throw;
+        }
+    }
+
+    // `stop`, while mutex_ is held. What it does on a loop needs no memory there.
+    void end(TransportHandler& handler, std::chrono::milliseconds patience) {
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
+        if (found == handlers_.end()) {
+            return;
+        }
+        const bool last = handlers_.size() == 1;
+        helpHost_ = hostContext_ && !wait(*onEachLoop([](detail::AsioLoop&, auto done) { done(); }),
+                                          std::chrono::steady_clock::now() + hostPatience);
+        if (last) {
+            detail::insist([&] {
+                return loops_->front()->call([listener = listener_] { listener->close(); });
+            });
+        }
+        const auto closed = onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
+            loop.closeAll(handler, std::move(done));
+        });
+        if (!wait(*closed, deadline)) {
+            wait(*onEachLoop([&handler](detail::AsioLoop& loop, auto done) {
+                loop.cutAll(handler);
+                done();
+            }));
+        }
+        wait(*onEachLoop([&handler, last](detail::AsioLoop& loop, auto done) {
+            loop.detach(handler);
+            if (last) {
+                loop.finish();
+            }
+            done();
+        }));
+        handlers_.erase(found);
+        if (last) {
+            setListener(nullptr);
+            for (const auto& loop : *loops_) {
+                while (hostContext_ && !loop->quiet()) {
+                    pause();
+                }
+                loop->join();
+            }
+            detail::insist([this] { setLoops({}); });
         }
     }
 
@@ -246,8 +277,9 @@ private:
         auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
         for (const auto& loop : *loops_) {
             detail::insist([&] {
-                return loop->call([loop = loop.get(), function, latch] {
-                    function(*loop, [latch] { latch->countDown(); });
+                std::function<void()> done = [latch] { latch->countDown(); };
+                return loop->call([loop = loop.get(), function, done = std::move(done)]() mutable {
+                    function(*loop, std::move(done));
                 });
             });
         }
