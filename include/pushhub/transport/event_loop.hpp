@@ -171,6 +171,13 @@ public:
         }
     }
 
+    /// A client has begun with TLS and not got through.
+    void countTlsFailed() noexcept {
+        for (const auto& channel : channels_) {
+            channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
+
     void routeHandshake(Connection& connection, HttpRequest request) override {
         if (!protocol::isUpgradeRequest(request)) {
             connection.rejectHandshake(answerHttp(request), request.method() == "HEAD");
