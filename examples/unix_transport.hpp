@@ -195,7 +195,8 @@ public:
     void start(pushhub::TransportHandler& handler) {
         joinLater();
         loop_ = pushhub::detail::makeRef<UnixLoop>(options_, listen());
-        loop_->call([this, &handler] { loop_->attach(handler); });
+        const auto place = pushhub::EventLoop::makePlace(handler, 1);
+        loop_->call([this, place] { loop_->attach(*place); });
         thread_ = std::thread([this] { loop_->run(); });
     }
 

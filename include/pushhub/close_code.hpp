@@ -56,7 +56,10 @@ struct CloseInfo {
     ClosedBy by = ClosedBy::network;
     std::error_code error;  ///< Set if something failed: why.
 
-    /// Messages that were handed to the operating system whole, over the session's life.
+    /// Messages that were handed to the operating system whole, over the session's life. Over TLS
+    /// they count once all that was encrypted with them has left, up to 80 KiB: if the connection
+    /// ends before, with a part of that in the operating system's hands, all of it is undelivered.
+    /// So this may be short by the messages of one such piece, and never says too much.
     std::uint64_t deliveredMessages = 0;
     /// Messages that were dropped while the session was open, for newer ones or because its queue
     /// was full; a push that was refused to its sender is not among them.

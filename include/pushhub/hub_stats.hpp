@@ -20,6 +20,10 @@ struct HubStats {
     std::uint64_t handshakesOverUserLimit = 0;  ///< 409
     std::uint64_t handshakesUnavailable = 0;    ///< 503: too many, too slow to decide, stopping
     std::uint64_t handshakesRefusedOtherwise = 0;
+    /// TLS handshakes that a client began and did not complete: no TLS, another version, a
+    /// certificate that one side does not take, too slow, gone. No path is known then, so each hub
+    /// on the listener counts them.
+    std::uint64_t handshakesTlsFailed = 0;
 
     // Sessions that have ended, by who ended them.
     std::uint64_t closedByPeer = 0;
@@ -57,6 +61,7 @@ struct HubCounters {
     std::atomic<std::uint64_t> queuedBytes{0};
     std::atomic<std::uint64_t> slowSessions{0};
     std::atomic<std::uint64_t> lagMicroseconds{0};
+    std::atomic<std::uint64_t> tlsFailed{0};
 };
 
 }  // namespace detail

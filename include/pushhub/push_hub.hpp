@@ -341,6 +341,7 @@ public:
         stats.handshakesOverUserLimit = refused_[overUserLimit];
         stats.handshakesUnavailable = refused_[unavailable];
         stats.handshakesRefusedOtherwise = refused_[otherwise];
+        stats.handshakesTlsFailed = counters_->tlsFailed;
         stats.closedByPeer = closedBy_[static_cast<std::size_t>(ClosedBy::peer)];
         stats.closedByHost = closedBy_[static_cast<std::size_t>(ClosedBy::host)];
         stats.closedByHub = closedBy_[static_cast<std::size_t>(ClosedBy::hub)];

@@ -197,8 +197,9 @@ public:
     /// client whose proof of identity was renewed.
     void expireAt(std::chrono::system_clock::time_point time) {
         Command command;
-        command.task =
-            detail::makeTask([connection = connection_, time] { expireAt(*connection, time); });
+        command.task = detail::makeTask([connection = connection_, time] {
+            connection->orCut([&] { expireAt(*connection, time); });
+        });
         connection_->loop().submit(std::move(command));
     }
 

@@ -4,16 +4,27 @@
 #include "support/catch.hpp"
 #include "support/wait.hpp"
 
+#include <sys/socket.h>
+
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/kdf.h>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <random>
 #include <string>
@@ -117,6 +128,93 @@ private:
     const std::string iv_;
     unsigned char sequence_;
 };
+
+// The same for TLS 1.2 with ECDHE-ECDSA-AES128-GCM-SHA256, by RFC 5246 and RFC 5288.
+class RecordForger12 {
+public:
+    /// `sent`: how many records the client has sent with these keys, its Finished included.
+    RecordForger12(SSL* client, unsigned char sent) : sequence_(sent) {
+        std::array<unsigned char, 48> secret;
+        SSL_SESSION_get_master_key(SSL_get_session(client), secret.data(), secret.size());
+        std::array<unsigned char, 64> seed;
+        SSL_get_server_random(client, seed.data(), 32);
+        SSL_get_client_random(client, seed.data() + 32, 32);
+        const std::unique_ptr<EVP_PKEY_CTX, detail::OpensslFree<EVP_PKEY_CTX_free>> prf(
+            EVP_PKEY_CTX_new_id(EVP_PKEY_TLS1_PRF, nullptr));
+        EVP_PKEY_derive_init(prf.get());
+        EVP_PKEY_CTX_set_tls1_prf_md(prf.get(), EVP_sha256());
+        EVP_PKEY_CTX_set1_tls1_prf_secret(prf.get(), secret.data(), secret.size());
+        EVP_PKEY_CTX_add1_tls1_prf_seed(
+            prf.get(), reinterpret_cast<const unsigned char*>("key expansion"), 13);
+        EVP_PKEY_CTX_add1_tls1_prf_seed(prf.get(), seed.data(), seed.size());
+        std::size_t size = keys_.size();
+        REQUIRE(EVP_PKEY_derive(prf.get(), keys_.data(), &size) == 1);
+    }
+
+    std::string handshakeRecord(std::string_view content) {
+        std::array<unsigned char, 12> nonce{};
+        std::copy_n(keys_.data() + 32, 4, nonce.data());  // behind both sides' keys
+        std::array<unsigned char, 13> known{};  // what is authenticated, and not encrypted
+        for (int i = 0; i < 8; ++i) {
+            known[i] = nonce[4 + i] = static_cast<unsigned char>(sequence_ >> (56 - 8 * i));
+        }
+        ++sequence_;
+        known[8] = 0x16;
+        known[9] = known[10] = 3;
+        known[12] = static_cast<unsigned char>(content.size());
+        std::array<unsigned char, 64> out;
+        int size = 0;
+        int more = 0;
+        EVP_CIPHER_CTX* const context = context_.get();
+        EVP_EncryptInit_ex(context, EVP_aes_128_gcm(), nullptr, keys_.data(), nonce.data());
+        EVP_EncryptUpdate(context, nullptr, &size, known.data(), 13);
+        EVP_EncryptUpdate(context, out.data(), &size,
+                          reinterpret_cast<const unsigned char*>(content.data()),
+                          static_cast<int>(content.size()));
+        EVP_EncryptFinal_ex(context, out.data() + size, &more);
+        EVP_CIPHER_CTX_ctrl(context, EVP_CTRL_AEAD_GET_TAG, 16, out.data() + content.size());
+        std::string record("\x16\x03\x03\0", 4);
+        record += static_cast<char>(8 + content.size() + 16);
+        record.append(reinterpret_cast<const char*>(nonce.data() + 4), 8);
+        return record.append(reinterpret_cast<const char*>(out.data()), content.size() + 16);
+    }
+
+private:
+    std::array<unsigned char, 40> keys_{};
+    std::uint64_t sequence_;
+    const std::unique_ptr<EVP_CIPHER_CTX, detail::OpensslFree<EVP_CIPHER_CTX_free>> context_{
+        EVP_CIPHER_CTX_new()};
+};
+
+// Of the process: how many descriptors are open.
+std::ptrdiff_t descriptors() {
+    return std::distance(std::filesystem::directory_iterator("/proc/self/fd"),
+                         std::filesystem::directory_iterator());
+}
+
+void takeLittle(const SocketClient& client) {
+    const int small = 4096;
+    ::setsockopt(client.fd(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+}
+
+#ifdef __GLIBC__
+// Bytes that the process has from malloc, whichever thread asked; 0 with a sanitizer's.
+std::size_t heapInUse() {
+    char* text = nullptr;
+    std::size_t size = 0;
+    std::FILE* const file = ::open_memstream(&text, &size);
+    ::malloc_info(0, file);
+    std::fclose(file);
+    const std::string xml(text, size);
+    std::free(text);
+    // The last of each is for all of it.
+    const auto figure = [&](const std::string& name) {
+        const std::size_t at = xml.rfind("type=\"" + name + "\"");
+        return at == std::string::npos ? 0 : std::stoull(xml.substr(xml.find("size=", at) + 6));
+    };
+    return figure("current") + figure("mmap") - figure("fast") - figure("rest");
+}
+#endif
 
 class TemporaryFile {
 public:
@@ -608,6 +706,165 @@ TEST_CASE("an orderly end has a close_notify, a cut has none", "[tls]") {
         client.waitForEnd();
         CHECK_FALSE(tlsOf(client).gotCloseNotify());
     }
+}
+
+TEST_CASE("who never answers a close_notify, or does not even read it, is closed in time",
+          "[tls]") {
+    if (!std::filesystem::exists("/proc/self/fd")) {
+        return;  // not to be seen then
+    }
+    Options options = anyPort();
+    options.closeTimeout = 200ms;
+    options.maxQueueBytes = std::size_t{64} << 20;
+    Events<CloseInfo> ends;
+    Hub hub(options, testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view) { session->close(); });
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    const std::ptrdiff_t before = descriptors();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    REQUIRE(descriptors() == before + 2);
+    SECTION("closed by the client, which stays") {
+        client.sendClose(CloseCode::normal);
+        CHECK(client.readClose() == CloseCode::normal);
+        client.waitForEnd();
+        CHECK(tlsOf(client).gotCloseNotify());
+        REQUIRE(ends.waitFor(1));
+        CHECK(ends.all().front().clean);
+    }
+    SECTION("an HTTP answer that is not read to its end") {
+        client = connectTls(hub.port());
+        client.sendBytes(handshakeRequest("/elsewhere"));
+    }
+    SECTION("the hub closes, nothing is read") {
+        takeLittle(client);
+        const SessionPtr session = hub.sessions("1").front();
+        for (int i = 0; i < 1000; ++i) {
+            REQUIRE(session->send(std::string(20'000, 'x')));
+        }
+        REQUIRE(eventually([&] { return hub.stats().slowSessions == 1; }));
+        client.sendText("close");
+        REQUIRE(ends.waitFor(1));
+        const CloseInfo end = ends.all().front();
+        CHECK_FALSE(end.clean);
+        CHECK(end.undeliveredMessages > 0);
+        CHECK(end.deliveredMessages + end.undeliveredMessages == 1000);
+    }
+    CHECK(eventually([&] { return descriptors() == before + 1; }));  // the client's
+}
+
+TEST_CASE("answers of TLS itself that nobody reads end the session", "[tls]") {
+    Events<CloseInfo> ends;
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    TlsClientOptions options;
+    options.version = TLS1_2_VERSION;
+    SocketClient client = connectTls(hub.port(), options).opened("/websocket/1");
+    takeLittle(client);
+    RecordForger12 forger(tlsOf(client).ssl(), 2);  // behind Finished and the request
+    // The beginning of a ClientHello: each is refused with an alert.
+    try {
+        for (int kilobytes = 0; kilobytes < 64 * 1024; ++kilobytes) {
+            std::string records;
+            while (records.size() < 1024) {
+                records += forger.handshakeRecord(std::string_view("\x01\0\0\0", 4));
+            }
+            client.sendRaw(records);
+        }
+        FAIL("the hub keeps as many alerts as the client wants");
+    } catch (const std::system_error&) {
+        // cut while it wrote
+    }
+    REQUIRE(ends.waitFor(1));
+    CHECK(ends.all().front().error == std::errc::no_buffer_space);
+}
+
+#ifdef __GLIBC__
+TEST_CASE("slow readers cost what the limits say, and accounts are exact", "[tls]") {
+    constexpr std::size_t sessions = 20;
+    constexpr std::size_t piece = 256 * 1024;  // of what is encrypted
+    Options options = anyPort();
+    options.maxQueueBytes = 256 * 1024;
+    options.whenQueueFull = OverflowPolicy::dropNewest;
+    Events<CloseInfo> ends;
+    Hub hub(options, testTlsOptions());
+    hub.onClose([&](SessionPtr, CloseInfo info) { ends.add(info); });
+    hub.start();
+    std::vector<SocketClient> clients;
+    for (std::size_t i = 0; i < sessions; ++i) {
+        clients.push_back(connectTls(hub.port()).opened("/websocket/" + std::to_string(i)));
+        takeLittle(clients.back());
+    }
+    REQUIRE(eventually([&] { return hub.sessionCount() == sessions; }));
+    const std::size_t before = heapInUse();
+    std::uint64_t accepted = 0;
+    std::uint64_t refused = 0;
+    // Until the sockets take no more and each queue is full.
+    const std::string text(10'000, 'x');
+    CHECK(eventually([&] {
+        bool full = hub.stats().slowSessions == sessions;
+        for (std::size_t i = 0; i < sessions; ++i) {
+            const SendResult result = hub.sendOne(std::to_string(i), text);
+            accepted += result.accepted;
+            refused += result.refused;
+            full = full && result.refused > 0;
+        }
+        return full;
+    }));
+    CHECK(refused > 0);
+    CHECK(heapInUse() < before + sessions * (options.maxQueueBytes + piece));
+    clients.clear();
+    REQUIRE(ends.waitFor(sessions));
+    std::uint64_t accounted = 0;
+    for (const CloseInfo& end : ends.all()) {
+        accounted += end.deliveredMessages + end.droppedMessages + end.undeliveredMessages;
+    }
+    CHECK(accounted == accepted);
+}
+#endif
+
+TEST_CASE("TLS handshakes that fail are counted", "[tls]") {
+    const Authority stranger("stranger");
+    Options options = anyPort();
+    options.handshakeTimeout = 200ms;
+    Hub hub(options, testTlsOptions());
+    options.path = "/other/{userId}";
+    Hub other(hub, options);
+    hub.start();
+    other.start();
+    std::uint64_t failed = 0;
+    const auto isCounted = [&] {
+        return eventually([&] {
+            return hub.stats().handshakesTlsFailed == failed &&
+                   other.stats().handshakesTlsFailed == failed;
+        });
+    };
+    SocketClient good = connectTls(hub.port()).opened("/websocket/1");
+    std::string unread;
+    CHECK_FALSE(startTls(hub.port()).readRaw(unread));  // says nothing
+    CHECK(connectTls(hub.port()).readStatus() == 408);
+    CHECK(isCounted());
+    TlsClientOptions client;
+    client.version = TLS1_1_VERSION;
+    CHECK(whyRefused(hub.port(), client) != 0);
+    ++failed;
+    CHECK(isCounted());
+    client.version = 0;
+    client.authority = &stranger;
+    CHECK(whyRefused(hub.port(), client) == SSL_R_CERTIFICATE_VERIFY_FAILED);
+    ++failed;
+    CHECK(isCounted());
+    SocketClient plain(hub.port());
+    plain.sendBytes(handshakeRequest("/websocket/1"));
+    CHECK(plain.readStatus() == 0);
+    ++failed;
+    CHECK(isCounted());
+    SocketClient half = startTls(hub.port());
+    half.sendRaw("\x16\x03\x01\x02");
+    ++failed;
+    CHECK(isCounted());  // too slow
+    CHECK(hub.stats().handshakesAccepted == 1);
 }
 
 TEST_CASE("the client's end without a close frame, with close_notify or without", "[tls]") {

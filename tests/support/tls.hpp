@@ -41,6 +41,8 @@ inline TlsOptions testTlsOptions() {
 class TlsTransport : public AsioTlsTransport {
 public:
     explicit TlsTransport(const Options& options) : AsioTlsTransport(options, testTlsOptions()) {}
+    TlsTransport(const Options& options, detail::net::io_context& context)
+        : AsioTlsTransport(options, testTlsOptions(), context) {}
 };
 
 /// What ended TLS: OpenSSL's reason, such as SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL.

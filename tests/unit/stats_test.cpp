@@ -101,11 +101,13 @@ TEST_CASE("The figures as text for Prometheus", "[stats]") {
     HubStats stats;
     stats.sessions = 3;
     stats.handshakesForbidden = 12'345'678'901;
+    stats.handshakesTlsFailed = 7;
     stats.loopLag = 1500us;
     const std::string plain = prometheusText(stats);
     CHECK(plain.find("# TYPE pushhub_sessions gauge\npushhub_sessions 3\n") != std::string::npos);
     CHECK(plain.find("pushhub_handshakes_total{outcome=\"forbidden\"} 12345678901\n") !=
           std::string::npos);
+    CHECK(plain.find("pushhub_handshakes_total{outcome=\"tls_failed\"} 7\n") != std::string::npos);
     CHECK(plain.find("pushhub_loop_lag_seconds 0.001500\n") != std::string::npos);
     const std::string labelled = prometheusText(stats, "endpoint=\"orders\"");
     CHECK(labelled.find("pushhub_sessions{endpoint=\"orders\"} 3\n") != std::string::npos);

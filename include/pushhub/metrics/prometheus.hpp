@@ -54,6 +54,7 @@ inline std::string prometheusText(const HubStats& stats, std::string_view labels
     handshakes("outcome=\"user_limit\"", stats.handshakesOverUserLimit);
     handshakes("outcome=\"unavailable\"", stats.handshakesUnavailable);
     handshakes("outcome=\"other\"", stats.handshakesRefusedOtherwise);
+    handshakes("outcome=\"tls_failed\"", stats.handshakesTlsFailed);
 
     family("sessions_closed_total", "counter", "Sessions that have ended, by who ended them.");
     const auto closed = [&](std::string_view by, std::uint64_t number) {

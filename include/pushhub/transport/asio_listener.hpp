@@ -141,7 +141,9 @@ private:
             loops_.front()->report(standardError(error),
                                    "cannot accept connections; trying again until it works");
         }
-        acceptAt(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+        insist([this] {
+            acceptAt(std::chrono::steady_clock::now() + std::chrono::milliseconds(100));
+        });
     }
 
     void acceptAt(std::chrono::steady_clock::time_point time) {

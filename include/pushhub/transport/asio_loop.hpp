@@ -5,11 +5,13 @@
 #include <chrono>
 #include <cstddef>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <pushhub/detail/handler_memory.hpp>
 #include <pushhub/detail/insist.hpp>
@@ -67,7 +69,8 @@ private:
     HandlerMemory* memory_;
 };
 
-/// An event loop on Asio: a thread with its own io_context, or a strand on the host's.
+/// An event loop on Asio: a thread with its own io_context, or one handler at a time on whichever
+/// threads run the host's.
 class AsioLoop final : public EventLoop {
 public:
     /// Its own io_context, which `startThread` runs.
@@ -80,12 +83,9 @@ public:
         begunTicks_ = 1;
     }
 
-    /// A strand on the host's io_context, which the host runs.
+    /// On the host's io_context, which the host runs.
     AsioLoop(const Options& listenerOptions, net::io_context& context)
-        : EventLoop(listenerOptions, 1),
-          context_(context),
-          strand_(context.get_executor()),
-          tickTimer_(std::in_place, context_) {
+        : EventLoop(listenerOptions, 1), context_(context), tickTimer_(std::in_place, context_) {
         begunTicks_ = 1;
     }
 
@@ -110,6 +110,8 @@ public:
             self->runner_ = std::thread::id();
         });
     }
+
+    bool hasThread() const noexcept { return thread_.joinable(); }
 
     /// Takes a new connection on, from which `received` was read already. Any thread.
     void adopt(RefPtr<Connection> connection, std::string received,
@@ -152,7 +154,6 @@ public:
         if (thread_.joinable()) {
             thread_.join();
         }
-        strand_.reset();
         own_.reset();
     }
 
@@ -160,22 +161,61 @@ private:
     friend class AsioHandler;
 
     void run(AsioHandler handler) {
-        if (!strand_) {
-            handler.call();
-            afterEvents();
-            return;
+        if (own_) {
+            callNow(std::move(handler));
+        } else {
+            runInTurn(std::move(handler));
         }
-        strand_->execute([handler = std::move(handler)]() mutable {
-            AsioLoop& loop = handler.loop();
-            loop.runner_ = std::this_thread::get_id();
-            handler.call();
-            loop.afterEvents();
-            loop.runner_ = std::thread::id();
-        });
+    }
+
+    // On the host's threads, like a strand. One of Asio's needs memory for each handler, and ends
+    // the process if there is none to let those run that wait.
+    void runInTurn(AsioHandler handler) {
+        const RefPtr<AsioLoop> self(this);  // the last handler may have the last reference
+        if (!insist([&] { return takeTurn(handler); })) {
+            return;  // the thread whose turn it is comes to it
+        }
+        callNow(std::move(handler));
+        while (hasNext()) {
+            for (AsioHandler& next : turn_) {
+                callNow(std::move(next));
+            }
+            turn_.clear();
+        }
+    }
+
+    // False if another thread has its turn, and then the handler waits. Throws std::bad_alloc if
+    // there is no room to wait in; who tries again has the turn when the other one is done.
+    bool takeTurn(AsioHandler& handler) {
+        const std::lock_guard<std::mutex> lock(turnMutex_);
+        if (inTurn_) {
+            waiting_.push_back(std::move(handler));
+            return false;
+        }
+        inTurn_ = true;
+        runner_ = std::this_thread::get_id();
+        return true;
+    }
+
+    void callNow(AsioHandler handler) {
+        handler.call();
+        afterEvents();
+    }
+
+    bool hasNext() noexcept {
+        const std::lock_guard<std::mutex> lock(turnMutex_);
+        turn_.swap(waiting_);
+        inTurn_ = !turn_.empty();
+        if (!inTurn_) {
+            runner_ = std::thread::id();
+        }
+        return inTurn_;
     }
 
     void wake() override {
-        net::post(context_, AsioHandler::of<&AsioLoop::drain>(*this, *this, &wakeMemory_));
+        insist([this] {
+            net::post(context_, AsioHandler::of<&AsioLoop::drain>(*this, *this, &wakeMemory_));
+        });
     }
 
     std::chrono::steady_clock::time_point now() const noexcept override {
@@ -213,13 +253,16 @@ private:
     std::unique_ptr<net::io_context> own_;
     net::io_context& context_;
     std::optional<net::executor_work_guard<Executor>> work_;
-    std::optional<net::strand<Executor>> strand_;
     std::optional<Timer> tickTimer_;
     std::chrono::steady_clock::time_point lastTick_;
     bool ticking_ = false;
     std::atomic<std::size_t> handlers_{0};  // one can wait until Asio has none of this loop left
     std::atomic<std::thread::id> runner_{};
     std::thread thread_;
+    std::mutex turnMutex_;              // of the next two: where the host's threads meet
+    bool inTurn_ = false;               // one of them runs handlers
+    std::vector<AsioHandler> waiting_;  // for their turn
+    std::vector<AsioHandler> turn_;     // of the thread that has it
     HandlerMemory wakeMemory_;
     HandlerMemory tickMemory_;
     std::shared_ptr<void> shared_;

@@ -16,7 +16,6 @@
 #include <boost/asio/ip/basic_endpoint.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/strand.hpp>
 #else
 #include <asio/basic_socket_acceptor.hpp>
 #include <asio/basic_stream_socket.hpp>
@@ -26,7 +25,6 @@
 #include <asio/ip/basic_endpoint.hpp>
 #include <asio/ip/v6_only.hpp>
 #include <asio/post.hpp>
-#include <asio/strand.hpp>
 #endif
 
 namespace pushhub::detail {

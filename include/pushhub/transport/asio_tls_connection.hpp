@@ -302,6 +302,9 @@ private:
     }
 
     void closeSocket() noexcept override {
+        if (ssl_ && !established_) {
+            asioLoop().countTlsFailed();
+        }
         ssl_.reset();
         context_.reset();
         std::string().swap(pending_);

@@ -15,7 +15,7 @@ namespace pushhub {
 /// Also a socket that `adopt` takes over begins with TLS: what was read from it is part of that.
 ///
 /// The TLS handshake is part of the time in `Options::handshakeTimeout`; a client that fails in it
-/// is cut, and no hook is told.
+/// is cut, and no hook is told; `HubStats::handshakesTlsFailed` counts it.
 class AsioTlsTransport : public AsioTransport {
 public:
     /// Throws std::invalid_argument that names the option, its value and the reason.

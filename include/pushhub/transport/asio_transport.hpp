@@ -41,50 +41,32 @@ public:
     void start(TransportHandler& handler) {
         joinLater();
         const std::lock_guard<std::mutex> lock(mutex_);
+        handlers_.reserve(handlers_.size() + 1);  // before there is something to undo
         if (handlers_.empty()) {
             open();
         }
         handlers_.push_back(&handler);
-        for (const auto& loop : *loops_) {
-            loop->call([loop = loop.get(), &handler] { loop->attach(handler); });
-        }
-        if (handlers_.size() == 1) {
-            loops_->front()->call([listener = listener_] { listener->waitForClients(); });
+        try {
+            for (const auto& loop : *loops_) {
+                const auto place = EventLoop::makePlace(handler, handlers_.size());
+                loop->call([loop = loop.get(), place] { loop->attach(*place); });
+            }
+            if (handlers_.size() == 1) {
+                loops_->front()->call([listener = listener_] {
+                    detail::insist([&] { listener->waitForClients(); });
+                });
+            }
+        } catch (const std::bad_alloc&) {
+            end(handler, std::chrono::milliseconds(0));
+            throw;
         }
     }
 
     /// Closes the sessions of `handler` with 1001, cuts those that are left at the deadline, and
     /// closes the port with the last handler. Not on a thread that runs a loop (see `onLoop`).
     void stop(TransportHandler& handler, std::chrono::milliseconds patience) {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
         const std::lock_guard<std::mutex> lock(mutex_);
-        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
-        if (found == handlers_.end()) {
-            return;
-        }
-        const bool last = handlers_.size() == 1;
-        helpHost_ = hostContext_ && !wait(*onEachLoop(handler, &answer),
-                                          std::chrono::steady_clock::now() + hostPatience);
-        if (last) {
-            detail::insist([&] {
-                return loops_->front()->call([listener = listener_] { listener->close(); });
-            });
-        }
-        if (!wait(*onEachLoop(handler, &closeAll), deadline)) {
-            wait(*onEachLoop(handler, &cutAll));
-        }
-        wait(*onEachLoop(handler, last ? &finish : &detach));
-        handlers_.erase(found);
-        if (last) {
-            setListener(nullptr);
-            for (const auto& loop : *loops_) {
-                while (hostContext_ && !loop->quiet()) {
-                    pause();
-                }
-                loop->join();
-            }
-            setLoops({});
-        }
+        end(handler, patience);
     }
 
     /// The port that is listened on, while started; otherwise the one of the options.
@@ -221,10 +203,58 @@ private:
         }
         setLoops(std::move(loops));
         setListener(std::move(listener));
-        if (!hostContext_) {
+        if (hostContext_) {
+            return;
+        }
+        try {
             for (const auto& loop : *loops_) {
                 loop->startThread();
             }
+        } catch (...) {  // no thread to be had, or no memory
+            setListener(nullptr);
+            for (const auto& loop : *loops_) {
+                const auto finishLoop = [loop = loop.get()] { loop->finish(); };
+                if (loop->hasThread()) {
+                    detail::insist([&] { return loop->call(finishLoop); });
+                } else {
+                    finishLoop();
+                }
+                loop->join();
+            }
+            detail::insist([this] { setLoops({}); });
+            throw;
+        }
+    }
+
+    // `stop`, while mutex_ is held. What it does on a loop needs no memory there.
+    void end(TransportHandler& handler, std::chrono::milliseconds patience) {
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
+        if (found == handlers_.end()) {
+            return;
+        }
+        const bool last = handlers_.size() == 1;
+        helpHost_ = hostContext_ && !wait(*onEachLoop(handler, &answer),
+                                          std::chrono::steady_clock::now() + hostPatience);
+        if (last) {
+            detail::insist([&] {
+                return loops_->front()->call([listener = listener_] { listener->close(); });
+            });
+        }
+        if (!wait(*onEachLoop(handler, &closeAll), deadline)) {
+            wait(*onEachLoop(handler, &cutAll));
+        }
+        wait(*onEachLoop(handler, last ? &finish : &detach));
+        handlers_.erase(found);
+        if (last) {
+            setListener(nullptr);
+            for (const auto& loop : *loops_) {
+                while (hostContext_ && !loop->quiet()) {
+                    pause();
+                }
+                loop->join();
+            }
+            detail::insist([this] { setLoops({}); });
         }
     }
 

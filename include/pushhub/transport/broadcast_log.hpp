@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -67,7 +68,8 @@ public:
     }
 
     /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's
-    /// write is one buffer; the first of a row is not copied.
+    /// write is one buffer; the first of a row is not copied. Throws std::bad_alloc, and then
+    /// nothing has changed.
     void append(FramePtr frame, detail::RefPtr<ExceptList> except,
                 OverflowPolicy whenFull = OverflowPolicy::close) {
         const std::uint32_t size = frame->size();
@@ -81,8 +83,7 @@ public:
                 ++last.messages;
                 return;
             }
-            if (last.messages == 1) {
-                startBlock();
+            if (last.messages == 1 && startBlock()) {
                 block_->append({last.data(), last.size()});
                 block_->append({frame->data(), size});
                 last = {block_, 0, block_->size(), 2};
@@ -115,11 +116,17 @@ private:
     static constexpr std::size_t blockSize = 64 * 1024;
     static constexpr std::size_t maxSpare = 1024;
 
-    void startBlock() {
+    // False without memory; then a frame stands by itself.
+    bool startBlock() noexcept {
         if (block_ && block_->unique()) {
             block_->clear();
-        } else {
+            return true;
+        }
+        try {
             block_ = Frame::allocate(blockSize);
+            return true;
+        } catch (const std::bad_alloc&) {
+            return false;
         }
     }
 

@@ -168,6 +168,9 @@ public:
     /// Takes the broadcasts that are new to it: written at once if nothing waits before them.
     void takeBroadcasts(bool writeNow);
 
+    /// Takes a broadcast that is not in the channel's log.
+    void takeUnlogged(const BroadcastLog::Entry& entry);
+
     /// Writes what waits, as far as the socket takes it.
     void flush();
 
@@ -547,11 +550,11 @@ inline void Connection::admit(std::shared_ptr<void> attachment) {
         inboundRate_ = std::make_unique<InboundRate>();
     }
     loop_->disarmTimer(*this);
+    schedule();  // the last that may fail before it is a session
     attachment_ = std::move(attachment);
     admitted_ = true;
     channel_->log.seal();  // what comes now must not be joined to what came before this session
     seen_ = channel_->log.end();
-    schedule();
     loop_->connectionOpened(*this);
     channel_->handler->onOpen(*this);
     flush();
@@ -833,6 +836,28 @@ inline void Connection::takeBroadcasts(bool writeNow) {
     }
     if (phase_ != Phase::open) {
         seen_ = log.end();  // broadcasts that come while it closes are not for it
+    }
+}
+
+// It counts whatever happens: as what is queued, as dropped, or as undelivered.
+inline void Connection::takeUnlogged(const BroadcastLog::Entry& entry) {
+    if (phase_ != Phase::open || entry.skips(id_)) {
+        return;
+    }
+    const FrameRun run = entry.runFor(window());
+    try {
+        takeBroadcasts(false);  // those before it
+        loop_->queuePool().reserve();
+    } catch (const std::bad_alloc&) {
+        budget_.add(run.size(), 1);
+        throw;
+    }
+    if (phase_ == Phase::open) {
+        enqueueBroadcast(run, entry.whenFull);
+        flush();
+    } else if (phase_ == Phase::closing) {
+        closing_->info.undeliveredMessages += 1;
+        closing_->info.undeliveredBytes += run.size();
     }
 }
 

@@ -25,6 +25,8 @@ namespace pushhub {
 ///
 /// Unless it says otherwise, a function belongs to the loop's thread.
 class EventLoop : public LoopContext {
+    struct HostedChannel;
+
 public:
     /// Time for which a broadcast may keep other work of the loop waiting.
     static constexpr std::chrono::milliseconds slice{5};
@@ -84,9 +86,24 @@ public:
     // A `drain` that is on its way stays so: the next `submit` must not wake the loop meanwhile.
     void catchUp() override { work(false); }
 
-    /// Adds a handler: from now on handshakes are offered to it.
-    void attach(TransportHandler& handler) {
-        channels_.push_back(detail::makeRef<HostedChannel>(handler, handler.options()));
+    /// A handler's place on a loop, with room for the other handlers there.
+    class Place {
+        friend class EventLoop;
+        std::vector<detail::RefPtr<HostedChannel>> channels_;
+    };
+
+    /// A place for one of `handlers`. Any thread: so what can fail has not reached the loop.
+    static std::shared_ptr<Place> makePlace(TransportHandler& handler, std::size_t handlers) {
+        auto place = std::make_shared<Place>();
+        place->channels_.reserve(handlers);
+        place->channels_.push_back(detail::makeRef<HostedChannel>(handler, handler.options()));
+        return place;
+    }
+
+    /// Adds a handler: from now on handshakes are offered to it. Needs no memory.
+    void attach(Place& place) noexcept {
+        place.channels_.insert(place.channels_.begin(), channels_.begin(), channels_.end());
+        channels_.swap(place.channels_);
     }
 
     /// Removes a handler, which has no sessions any more.
@@ -127,7 +144,7 @@ public:
         forEach(channel->sessions, [&](Connection& connection) {
             const auto share = spread * i++ / count;
             if (share.count() > 0) {
-                connection.leaveAfter(share);
+                connection.orCut([&] { connection.leaveAfter(share); });
                 return;
             }
             connection.orCut([&] {
@@ -151,6 +168,13 @@ public:
     void report(std::error_code error, std::string_view what) noexcept {
         for (const auto& channel : channels_) {
             channel->handler->onError(nullptr, error, what);
+        }
+    }
+
+    /// A client has begun with TLS and not got through.
+    void countTlsFailed() noexcept {
+        for (const auto& channel : channels_) {
+            channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
         }
     }
 
@@ -340,11 +364,9 @@ private:
             case Command::Kind::sendAll:
                 if (HostedChannel* channel = find(command.handler)) {
                     try {
-                        channel->log.append(std::move(command.frame), std::move(command.except),
-                                            command.whenFull);
+                        channel->log.append(command.frame, command.except, command.whenFull);
                     } catch (const std::bad_alloc&) {
-                        report(std::make_error_code(std::errc::not_enough_memory),
-                               "a broadcast is lost for the sessions of one event loop");
+                        giveToEach(*channel, command);
                     }
                 }
                 break;
@@ -362,6 +384,15 @@ private:
                 }
                 break;
         }
+    }
+
+    // A broadcast that the log has no memory for. A session that has none either is cut.
+    static void giveToEach(HostedChannel& channel, const Command& command) {
+        const BroadcastLog::Entry entry{
+            {command.frame, 0, command.frame->size(), 1}, command.except, command.whenFull};
+        forEach(channel.sessions, [&](Connection& connection) {
+            connection.orCut([&] { connection.takeUnlogged(entry); });
+        });
     }
 
     // Brings the broadcasts to the sessions, round by round, until all are up to date or the

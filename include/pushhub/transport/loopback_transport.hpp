@@ -336,8 +336,9 @@ public:
         if (!loop()) {
             setLoop(detail::makeRef<detail::LoopbackLoop>(options_));
         }
+        const auto place = EventLoop::makePlace(handler, handlers_ + 1);
         ++handlers_;
-        loop()->attach(handler);
+        loop()->attach(*place);
     }
 
     void stop(TransportHandler& handler, std::chrono::milliseconds deadline) {
