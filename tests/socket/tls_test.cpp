@@ -155,7 +155,7 @@ public:
         std::array<unsigned char, 12> nonce{};
         std::copy_n(keys_.data() + 32, 4, nonce.data());  // behind both sides' keys
         std::array<unsigned char, 13> known{};  // what is authenticated, and not encrypted
-        for (int i = 0; i < 8; ++i) {
+        for (std::size_t i = 0; i < 8; ++i) {
             known[i] = nonce[4 + i] = static_cast<unsigned char>(sequence_ >> (56 - 8 * i));
         }
         ++sequence_;

@@ -119,7 +119,12 @@ public:
             ++closed_;
         });
         hub_->start();
-        idle_ = descriptors();
+        {
+            // Once a loop has served somebody, nothing of its beginning is open any more.
+            const SocketClient client = H::connectSocket(*hub_).opened("/websocket/1");
+            idle_ = descriptors() - 2;
+        }
+        REQUIRE(eventually([&] { return closed_ == 1 && descriptors() == idle_; }));
         check(run(Call::none, 0, 0), 0);
     }
 

@@ -52,7 +52,6 @@ public:
     // What failed shows when the socket is used.
     void operator()(const NetError& = {});
 
-    AsioLoop& loop() const noexcept { return *loop_; }
     void call() { target_->call(object_); }
 
 private:
