@@ -4,6 +4,11 @@
 // under test by a text command sent over the session of u0, counts what arrives by parsing frame
 // headers only, and reads the server's CPU time and memory from the kernel. One JSON line per run
 // goes to stdout. Everything has a deadline: an alarm ends the process whatever happens.
+//
+// --tls decrypts with OpenSSL and trusts any certificate. --deflate insists on permessage-deflate;
+// it counts compressed messages like others, and inflates only those of every sixteenth session:
+// all that carry a time-stamp, and the first one of each run, to see that they are what they claim.
+// --drain has the kernel throw away what arrives, and counts messages of one size by their bytes.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -25,11 +30,16 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <memory>
+#include <optional>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "inflate_client.hpp"
+#include "tls_client.hpp"
 
 namespace {
 
@@ -43,6 +53,7 @@ constexpr std::size_t kReadBufferSize = 128 * 1024;
 constexpr std::size_t kConnectWindow = 64;          // handshakes under way at once
 constexpr std::size_t kSessionsPerAddress = 20000;  // local ports are what runs short
 constexpr std::size_t kWarmSessions = 100;          // not part of the memory and handshake figures
+constexpr std::size_t kInflatedShare = 16;          // of so many sessions one is looked into
 constexpr Nanoseconds kStall = 3 * kSecond;         // no progress for so long: the rest is lost
 
 Nanoseconds readClock(clockid_t clock) {
@@ -122,6 +133,8 @@ Memory memoryOf(pid_t pid) {
 /// One session: the state of a frame parser that looks at headers only.
 struct Session {
     int fd = -1;
+    TlsClient::Session tls = nullptr;
+    bool secure = false;  // the TLS handshake is complete
     bool upgraded = false;
     std::string response;           // until upgraded
     std::uint64_t remaining = 0;    // payload bytes of the current frame still to come
@@ -132,7 +145,11 @@ struct Session {
     std::uint8_t digits = 0;     // digits of the timestamp seen so far
     bool timestampOpen = false;  // the timestamp is not complete yet
     Nanoseconds timestamp = 0;
-    std::string reply;  // only kept where a reply is expected
+    bool compressed = false;  // the current message is
+    bool kept = false;        // it is kept to be looked into when it is complete
+    bool inspected = false;   // one of this run has been looked into
+    std::string message;      // what is kept
+    std::string reply;        // only kept where a reply is expected
 };
 
 struct Options {
@@ -146,10 +163,14 @@ struct Options {
     std::size_t inboundSize = 16;
     unsigned timeout = 60;
     bool allocations = false;
+    bool tls = false;
+    bool deflate = false;
+    bool drain = false;
 };
 
 struct Expectation {
     std::uint64_t messages = 0;
+    std::uint64_t size = 0;           // of each payload
     std::uint64_t timestampSize = 0;  // frames of this payload size start with a timestamp
 };
 
@@ -162,17 +183,17 @@ Expectation expectationOf(const std::string& command, std::size_t sessions) {
     std::uint64_t c = 0;
     in >> a >> b >> c;
     if (name == "burst")
-        return {a * sessions, 0};
+        return {a * sessions, b, 0};
     if (name == "pace")
-        return {a * b * sessions, c};
+        return {a * b * sessions, c, c};
     if (name == "one")
-        return {a, 0};
+        return {a, b, 0};
     if (name == "paceone")
-        return {a * b, c};
+        return {a * b, c, c};
     if (name == "more")
-        return {a * std::min<std::uint64_t>(c, sessions), 0};
+        return {a * std::min<std::uint64_t>(c, sessions), b, 0};
     if (name == "multi" && a > 0)
-        return {b / a * a, 0};
+        return {b / a * a, c, 0};
     throw std::runtime_error("unknown command: " + command);
 }
 
@@ -185,10 +206,20 @@ public:
         }
         events_.resize(1024);
         sessions_.resize(options.sessions);
+        if (options.tls) {
+            tls_.emplace();
+            plain_.resize(kReadBufferSize);
+        }
+        if (options.deflate) {
+            inflater_.emplace();
+        }
     }
 
     ~Client() {
         for (Session& session : sessions_) {
+            if (session.tls != nullptr) {
+                TlsClient::close(session.tls);
+            }
             if (session.fd >= 0) {
                 close(session.fd);
             }
@@ -227,6 +258,9 @@ public:
         CpuTime server;
         Nanoseconds loops = 0;  // the part of it that the event loops spent
         double clientShare = 0;
+        std::uint64_t wireBytes = 0;  // as the socket had them
+        std::uint64_t records = 0;    // of TLS
+        std::uint64_t compressed = 0;
         std::vector<std::uint64_t> latencies;  // ns, sorted
     };
 
@@ -234,20 +268,30 @@ public:
     Result run(const std::vector<std::string>& commands) {
         Result result;
         timestampSize_ = 0;
+        sizes_.clear();
         latencies_.clear();
         for (const std::string& command : commands) {
             const Expectation expectation = expectationOf(command, sessions_.size());
             result.expected += expectation.messages;
+            sizes_.push_back(expectation.size);
             if (expectation.timestampSize > 0) {
                 timestampSize_ = expectation.timestampSize;
                 latencies_.reserve(expectation.messages);
             }
         }
-        delivered_ = 0;
+        if (options_.drain && sizes_.size() != 1) {
+            throw std::runtime_error("--drain counts messages of one size");
+        }
+        for (Session& session : sessions_) {
+            session.inspected = false;
+        }
+        startCounting();
         const CpuTime serverBefore = cpuTimeOf(options_.pid);
         result.loops = -loopTimeOf(options_.pid);
         const Nanoseconds ownBefore = readClock(CLOCK_PROCESS_CPUTIME_ID);
         const Nanoseconds begin = now();
+        draining_ = options_.drain;
+        expected_ = result.expected;
         for (const std::string& command : commands) {
             sendText(sessions_[0], command);
         }
@@ -259,6 +303,7 @@ public:
                 progress = now();
             }
         }
+        draining_ = false;
         finish(result, serverBefore, ownBefore, begin, progress);
         return result;
     }
@@ -270,6 +315,7 @@ public:
         const double all = rate * static_cast<double>(sessions_.size());
         result.expected = static_cast<std::uint64_t>(all * seconds);
         const std::uint64_t seenBefore = ask("inbound");
+        startCounting();
         const CpuTime serverBefore = cpuTimeOf(options_.pid);
         result.loops = -loopTimeOf(options_.pid);
         const Nanoseconds ownBefore = readClock(CLOCK_PROCESS_CPUTIME_ID);
@@ -279,7 +325,7 @@ public:
             const double elapsed = static_cast<double>(now() - begin) / kSecond;
             const auto due = std::min(result.expected, static_cast<std::uint64_t>(all * elapsed));
             for (; sent < due; ++sent) {
-                writeAll(sessions_[sent % sessions_.size()], frame);
+                write(sessions_[sent % sessions_.size()], frame);
             }
             turn(1);
         }
@@ -321,6 +367,13 @@ public:
     std::size_t closedByServer() const { return closed_; }
 
 private:
+    void startCounting() {
+        delivered_ = 0;
+        compressed_ = 0;
+        wireBytes_ = 0;
+        recordsBefore_ = tls_ ? tls_->records() : 0;
+    }
+
     void finish(Result& result, const CpuTime& serverBefore, Nanoseconds ownBefore,
                 Nanoseconds begin, Nanoseconds end) {
         result.delivered = delivered_;
@@ -331,6 +384,9 @@ private:
         sleepFor(20 * kMillisecond);  // what the server still tidies up belongs to the work
         result.server = cpuTimeOf(options_.pid) - serverBefore;
         result.loops += loopTimeOf(options_.pid);
+        result.wireBytes = wireBytes_;
+        result.records = tls_ ? tls_->records() - recordsBefore_ : 0;
+        result.compressed = compressed_;
         result.latencies.swap(latencies_);
         std::sort(result.latencies.begin(), result.latencies.end());
     }
@@ -371,78 +427,154 @@ private:
     }
 
     void turn(int timeoutMs) {
+        if (draining_) {
+            // Fewer and larger reads. One at a time has this thread send for the server: TCP goes
+            // on where an acknowledgement is made.
+            sleepFor(kMillisecond);
+        }
         const int count =
             epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeoutMs);
         for (int i = 0; i < count; ++i) {
             const epoll_event& event = events_[static_cast<std::size_t>(i)];
             Session& session = *static_cast<Session*>(event.data.ptr);
             if ((event.events & EPOLLOUT) != 0) {
-                sendRequest(session);
+                connected(session);
+            } else if (draining_) {
+                drain(session);
             } else {
                 receive(session);
             }
         }
     }
 
-    void sendRequest(Session& session) {
+    void connected(Session& session) {
         int error = 0;
         socklen_t size = sizeof error;
         getsockopt(session.fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error != 0) {
             throw std::runtime_error(std::string("connect: ") + std::strerror(error));
         }
-        const auto index = static_cast<std::size_t>(&session - sessions_.data());
-        std::string request = "GET /websocket/u" + std::to_string(index) +
-                              " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(options_.port) +
-                              "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                              "Sec-WebSocket-Key: ";
-        request.append(kKey).append("\r\nSec-WebSocket-Version: 13\r\n\r\n");
-        writeAll(session, request);
+        if (tls_) {
+            session.tls = tls_->open();
+            tls_->feed({});
+            tls_->handshake(session.tls);
+            writeAll(session, tls_->takeOutput());
+        } else {
+            sendRequest(session);
+        }
         epoll_event event{};
         event.events = EPOLLIN;
         event.data.ptr = &session;
         epoll_ctl(epoll_, EPOLL_CTL_MOD, session.fd, &event);
     }
 
+    std::size_t indexOf(const Session& session) const {
+        return static_cast<std::size_t>(&session - sessions_.data());
+    }
+
+    void sendRequest(Session& session) {
+        const std::size_t index = indexOf(session);
+        std::string request = "GET /websocket/u" + std::to_string(index) +
+                              " HTTP/1.1\r\nHost: 127.0.0.1:" + std::to_string(options_.port) +
+                              "\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                              "Sec-WebSocket-Key: ";
+        request.append(kKey).append("\r\nSec-WebSocket-Version: 13\r\n");
+        if (options_.deflate) {
+            // No context, so that any message can be inflated, whether those before were or not.
+            request.append(
+                "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+                "client_no_context_takeover\r\n");
+        }
+        write(session, request.append("\r\n"));
+    }
+
+    void drain(Session& session) {
+        // Without a buffer: MSG_TRUNC lets TCP drop the bytes. Who sends a message as several
+        // frames has more of them than is counted here.
+        const ssize_t got = recv(session.fd, nullptr, std::size_t{1} << 30U, MSG_TRUNC);
+        if (got <= 0) {
+            lost(session, got);
+            return;
+        }
+        wireBytes_ += static_cast<std::uint64_t>(got);
+        // Nothing is decrypted either: records of TLS 1.3 are 22 bytes longer than what they carry,
+        // and are taken to be full, so that the count may be a fraction of a percent too high.
+        const std::uint64_t carried = tls_ ? wireBytes_ * 16384 / 16406 : wireBytes_;
+        const std::uint64_t size = sizes_.front();
+        delivered_ = std::min(expected_, carried / (size + (size < 126     ? 2U
+                                                            : size < 65536 ? 4U
+                                                                           : 10U)));
+    }
+
+    /// After a read of `got` bytes, which are 0 or less.
+    void lost(Session& session, ssize_t got) {
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return;
+        }
+        close(session.fd);  // also leaves epoll
+        session.fd = -1;
+        ++closed_;
+        if (!session.upgraded) {
+            throw std::runtime_error("the server closed during a handshake: " + session.response);
+        }
+    }
+
     void receive(Session& session) {
         const ssize_t got = read(session.fd, buffer_.data(), buffer_.size());
         if (got <= 0) {
-            if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-                return;
-            }
-            close(session.fd);  // also leaves epoll
-            session.fd = -1;
-            ++closed_;
-            if (!session.upgraded) {
-                throw std::runtime_error("the server closed during a handshake: " +
-                                         session.response);
-            }
+            lost(session, got);
             return;
         }
-        std::string_view data(buffer_.data(), static_cast<std::size_t>(got));
-        if (!session.upgraded) {
-            session.response.append(data);
-            const std::size_t end = session.response.find("\r\n\r\n");
-            if (end == std::string::npos) {
-                return;
-            }
-            if (session.response.find(" 101 ") == std::string::npos ||
-                session.response.find(kAccept) == std::string::npos) {
-                throw std::runtime_error("handshake refused: " + session.response);
-            }
-            session.upgraded = true;
-            ++opened_;
-            const std::string rest = session.response.substr(end + 4);
-            session.response = std::string();
-            parse(session, rest.data(), rest.size());
+        wireBytes_ += static_cast<std::uint64_t>(got);
+        arrived_ = timestampSize_ > 0 ? now() : 0;
+        const std::string_view data(buffer_.data(), static_cast<std::size_t>(got));
+        if (!tls_) {
+            take(session, data);
             return;
         }
-        parse(session, data.data(), data.size());
+        tls_->feed(data);
+        if (!session.secure) {
+            session.secure = tls_->handshake(session.tls);
+            writeAll(session, tls_->takeOutput());
+            if (!session.secure) {
+                return;
+            }
+            sendRequest(session);
+        }
+        while (const std::size_t size = tls_->read(session.tls, plain_.data(), plain_.size())) {
+            take(session, {plain_.data(), size});
+        }
+        writeAll(session, tls_->takeOutput());
+    }
+
+    void take(Session& session, std::string_view data) {
+        if (session.upgraded) {
+            parse(session, data.data(), data.size());
+            return;
+        }
+        session.response.append(data);
+        const std::size_t end = session.response.find("\r\n\r\n");
+        if (end == std::string::npos) {
+            return;
+        }
+        if (session.response.find(" 101 ") == std::string::npos ||
+            session.response.find(kAccept) == std::string::npos) {
+            throw std::runtime_error("handshake refused: " + session.response);
+        }
+        if (options_.deflate &&
+            session.response.find("server_no_context_takeover") == std::string::npos) {
+            throw std::runtime_error("the server does not agree to permessage-deflate: " +
+                                     session.response);
+        }
+        session.upgraded = true;
+        ++opened_;
+        const std::string rest = session.response.substr(end + 4);
+        session.response = std::string();
+        parse(session, rest.data(), rest.size());
     }
 
     void parse(Session& session, const char* data, std::size_t size) {
         const char* const end = data + size;
-        const Nanoseconds arrived = timestampSize_ > 0 ? now() : 0;
         while (data < end) {
             if (session.remaining == 0) {
                 data = parseHeader(session, data, end);
@@ -457,10 +589,10 @@ private:
             const std::size_t take = static_cast<std::size_t>(
                 std::min<std::uint64_t>(session.remaining, static_cast<std::uint64_t>(end - data)));
             if (session.timestampOpen) {
-                parseTimestamp(session, data, take, arrived);
+                parseTimestamp(session, data, take);
             }
-            if (expectReply_ && &session == sessions_.data()) {
-                session.reply.append(data, take);
+            if (session.kept && (session.firstByte & 0x08U) == 0) {
+                session.message.append(data, take);
             }
             data += take;
             session.remaining -= take;
@@ -500,13 +632,25 @@ private:
             }
         }
         session.remaining = session.frameSize = length;
-        session.timestampOpen = timestampSize_ > 0 && length == timestampSize_;
+        const unsigned opcode = session.firstByte & 0x0FU;
+        if (opcode == 1 || opcode == 2) {
+            session.compressed = (session.firstByte & 0x40U) != 0;
+            session.kept = isKept(session);
+        }
+        session.timestampOpen =
+            timestampSize_ > 0 && length == timestampSize_ && !session.compressed;
         session.timestamp = 0;
         session.digits = 0;
         return data;
     }
 
-    void parseTimestamp(Session& session, const char* data, std::size_t size, Nanoseconds arrived) {
+    bool isKept(const Session& session) const {
+        return (expectReply_ && &session == sessions_.data()) ||
+               (session.compressed && indexOf(session) % kInflatedShare == 0 &&
+                (timestampSize_ > 0 || !session.inspected));
+    }
+
+    void parseTimestamp(Session& session, const char* data, std::size_t size) {
         for (std::size_t i = 0; i < size; ++i) {
             const char c = data[i];
             if (c >= '0' && c <= '9' && session.digits < 19) {
@@ -517,7 +661,7 @@ private:
             session.timestampOpen = false;
             if (session.digits > 0 && c == ' ') {
                 latencies_.push_back(static_cast<std::uint64_t>(
-                    std::max<Nanoseconds>(0, arrived - session.timestamp)));
+                    std::max<Nanoseconds>(0, arrived_ - session.timestamp)));
             }
             return;
         }
@@ -527,6 +671,39 @@ private:
         const unsigned opcode = session.firstByte & 0x0FU;
         if (opcode < 8 && (session.firstByte & 0x80U) != 0) {
             ++delivered_;
+            if (session.compressed) {
+                ++compressed_;
+            }
+            if (session.kept) {
+                inspect(session);
+            }
+        }
+    }
+
+    /// A message that was kept is complete.
+    void inspect(Session& session) {
+        std::string text = std::move(session.message);
+        session.message = std::string();
+        session.kept = false;
+        if (session.compressed) {
+            if (!inflater_) {
+                throw std::runtime_error("the server compresses, but nobody asked for it");
+            }
+            text = inflater_->inflate(std::move(text));
+        }
+        if (expectReply_ && &session == sessions_.data()) {
+            session.reply.append(text);
+            return;
+        }
+        session.inspected = true;
+        if (std::find(sizes_.begin(), sizes_.end(), text.size()) == sizes_.end()) {
+            throw std::runtime_error("a message of " + std::to_string(text.size()) +
+                                     " bytes was inflated, which nobody sent");
+        }
+        if (timestampSize_ > 0) {
+            session.timestamp = 0;
+            session.digits = 0;
+            parseTimestamp(session, text.data(), text.size());
         }
     }
 
@@ -546,7 +723,16 @@ private:
         return frame;
     }
 
-    void sendText(Session& session, std::string_view text) { writeAll(session, clientFrame(text)); }
+    void sendText(Session& session, std::string_view text) { write(session, clientFrame(text)); }
+
+    void write(Session& session, std::string_view bytes) {
+        if (!tls_) {
+            writeAll(session, bytes);
+        } else if (session.fd >= 0) {
+            tls_->write(session.tls, bytes);
+            writeAll(session, tls_->takeOutput());
+        }
+    }
 
     void writeAll(Session& session, std::string_view bytes) {
         if (session.fd < 0) {
@@ -573,20 +759,30 @@ private:
     int epoll_ = -1;
     std::vector<epoll_event> events_;
     std::vector<char> buffer_;
+    std::vector<char> plain_;  // decrypted
+    std::optional<TlsClient> tls_;
+    std::optional<Inflater> inflater_;
     std::vector<Session> sessions_;
     std::vector<std::uint64_t> latencies_;
+    std::vector<std::uint64_t> sizes_;  // of the payloads that the commands cause
     std::size_t opened_ = 0;
     std::size_t closed_ = 0;
     std::uint64_t delivered_ = 0;
     std::uint64_t timestampSize_ = 0;
+    std::uint64_t compressed_ = 0;
+    std::uint64_t expected_ = 0;
+    std::uint64_t wireBytes_ = 0;
+    std::uint64_t recordsBefore_ = 0;
+    Nanoseconds arrived_ = 0;  // when what is being parsed was read
     bool expectReply_ = false;
+    bool draining_ = false;
 };
 
 void usage() {
     std::cerr
         << "usage: load_client --port PORT --pid SERVER_PID [--sessions N] [--warmup COMMAND]\n"
            "                   [--command COMMAND]... [--inbound RATE SECONDS SIZE]\n"
-           "                   [--allocations] [--timeout SECONDS]\n"
+           "                   [--allocations] [--timeout SECONDS] [--tls] [--deflate] [--drain]\n"
            "commands: 'burst COUNT SIZE' 'pace RATE SECS SIZE' 'one COUNT SIZE'\n"
            "          'paceone RATE SECS SIZE' 'more COUNT SIZE K' 'multi THREADS COUNT SIZE'\n";
 }
@@ -618,6 +814,12 @@ Options parseOptions(int argc, char** argv) {
             options.inboundSize = std::stoul(next());
         } else if (name == "--allocations") {
             options.allocations = true;
+        } else if (name == "--tls") {
+            options.tls = true;
+        } else if (name == "--deflate") {
+            options.deflate = true;
+        } else if (name == "--drain") {
+            options.drain = true;
         } else if (name == "--timeout") {
             options.timeout = static_cast<unsigned>(std::stoul(next()));
         } else {
@@ -626,6 +828,9 @@ Options parseOptions(int argc, char** argv) {
     }
     if (options.port <= 0 || options.pid <= 0 || options.sessions == 0) {
         throw std::runtime_error("--port, --pid and --sessions must be positive");
+    }
+    if (options.drain && options.deflate) {
+        throw std::runtime_error("--drain cannot count what is compressed");
     }
     return options;
 }
@@ -717,6 +922,9 @@ void runAll(const Options& options) {
              << ",\"userTickSeconds\":" << static_cast<double>(result.server.userTicks) / kSecond
              << ",\"tickSeconds\":" << static_cast<double>(result.server.allTicks) / kSecond
              << ",\"clientCpuShare\":" << result.clientShare
+             << ",\"wireBytes\":" << static_cast<double>(result.wireBytes) / delivered
+             << ",\"records\":" << static_cast<double>(result.records) / delivered
+             << ",\"compressed\":" << static_cast<double>(result.compressed) / delivered
              << ",\"clientBound\":" << (result.clientShare > 0.9 ? "true" : "false");
         if (!result.latencies.empty()) {
             json << ",\"latencies\":" << result.latencies.size()

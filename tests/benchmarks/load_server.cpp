@@ -4,15 +4,26 @@
 
 #include <pushhub/push_hub.hpp>
 #include <pushhub/transport/asio_transport.hpp>
+#ifdef PUSHHUB_BENCH_TLS
+#include <pushhub/transport/asio_tls_transport.hpp>
+#endif
+#ifdef PUSHHUB_BENCH_DEFLATE
+#include <pushhub/deflate.hpp>
+#endif
+
+#include <utility>
 
 #include "servers/support.hpp"
 
 namespace {
 
+template <class Transport>
 class Server {
 public:
-    explicit Server(const bench::Arguments& arguments)
-        : hub_(optionsFor(arguments)), commands_(*this) {
+    /// What follows the arguments is for the transport.
+    template <class... More>
+    explicit Server(const bench::Arguments& arguments, More&&... more)
+        : hub_(optionsFor(arguments), std::forward<More>(more)...), commands_(*this, arguments) {
         hub_.onMessage([this](pushhub::SessionPtr session, std::string_view text) {
             if (const auto reply = commands_.handle(text)) {
                 session->send(*reply);
@@ -45,21 +56,42 @@ private:
         options.loops = arguments.threads;
         // A burst measures the work, not the limits: nothing may be refused, as with the peers.
         options.maxQueueBytes = std::size_t{1} << 30U;
-        options.maxQueueMessages = std::size_t{1} << 22U;
+        options.maxQueueMessages = std::size_t{1} << 21U;
         options.keepRequest = arguments.mode != "lean";
+        if (arguments.deflate) {
+#ifdef PUSHHUB_BENCH_DEFLATE
+            options.compression = pushhub::permessageDeflate();
+#else
+            bench::refuse("built without zlib");
+#endif
+        }
         return options;
     }
 
-    pushhub::PushHub<> hub_;
+    pushhub::PushHub<Transport> hub_;
     bench::Commands<Server> commands_;
 };
+
+[[noreturn]] void waitForever() {
+    for (;;) {
+        pause();
+    }
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
     const bench::Arguments arguments = bench::parseArguments(argc, argv);
-    Server server(arguments);
-    for (;;) {
-        pause();
+    if (!arguments.tls()) {
+        Server<pushhub::AsioTransport> server(arguments);
+        waitForever();
     }
+#ifdef PUSHHUB_BENCH_TLS
+    pushhub::TlsOptions options;
+    options.certificates.push_back({arguments.certificate, arguments.key});
+    Server<pushhub::AsioTlsTransport> server(arguments, options);
+    waitForever();
+#else
+    bench::refuse("built without OpenSSL");
+#endif
 }

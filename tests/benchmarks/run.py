@@ -15,6 +15,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,7 +35,26 @@ WORKLOADS = {
     "I2": ("4 business threads, 2 loops", 1000, ["multi 4 200000 128"], "multi 4 40000 128", 2),
     "J": ("sendOne while 8,000 get broadcasts", 8000,
           ["pace 10 3 256", "paceone 1000 3 100"], "", 1),
+    "K1": ("burst of 1,500 x 6,000 B, 1 loop", 200, ["burst 1500 6000"], "burst 100 6000", 1),
+    "K2": ("burst of 1,500 x 6,000 B, 2 loops", 200, ["burst 1500 6000"], "burst 100 6000", 2),
+    "A-1k": ("burst of 200 x 1,000 B", 1000, ["burst 200 1000"], "burst 50 1000", 1),
+    "B-1k": ("50 pushes/s x 1,000 B", 1000, ["pace 50 5 1000"], "pace 50 1 1000", 1),
 }
+
+# Workloads with a feature: what they are without it. bare_cost.cpp says what the feature costs by
+# itself, which is added to the plain row for the goals.
+VARIANTS = {
+    **{f"{name}-tls": (name, "tls") for name in ("A", "B", "C", "E", "F", "K1", "K2")},
+    "A-deflate": ("A-1k", "deflate"),
+    "B-deflate": ("B-1k", "deflate"),
+    "E-deflate": ("E", "deflate"),
+}
+FEATURES = {"tls": "TLS", "deflate": "permessage-deflate"}
+for _name, (_plain, _feature) in VARIANTS.items():
+    WORKLOADS[_name] = (f"{WORKLOADS[_plain][0]}, {FEATURES[_feature]}", *WORKLOADS[_plain][1:])
+
+# The client has the kernel throw away what arrives, so that loops have the cores to themselves.
+DRAINED = {"K1", "K2", "K1-tls", "K2-tls"}
 
 # Servers with one event loop by nature; a second one means nothing to them.
 SINGLE_LOOP = {"ws", "bun", "uwebsockets"}
@@ -49,6 +69,12 @@ GOALS = [
     ("C", "cpuUs", 0.30), ("C2", "cpuUs", 1.05), ("D", "cpuUs", 0.35), ("E", "cpuUs", 0.60),
     ("F", "handshakeUs", 1.10),
 ]
+
+# And what it may cost with a feature: a multiple of the plain row and the bare cost together.
+FEATURE_GOAL = 1.05
+
+# The throughput of two loops to that of one, in the row where loops are what is short.
+LOOPS_GOALS = {"K-tls": 1.6}
 
 
 def servers(arguments):
@@ -102,13 +128,19 @@ def realtime():
     os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
 
+class NotAvailable(RuntimeError):
+    """The server ended with status 2: it does not know a flag, or was built without it."""
+
+
 class Server:
     """A server process, from its ready line to its end."""
 
-    def __init__(self, command, environment, loops, before_start):
+    def __init__(self, command, environment, loops, flags, before_start):
+        self.said = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
-            [*command, "--port", "0", "--threads", str(loops)], stdout=subprocess.PIPE,
-            env={**os.environ, **environment}, preexec_fn=before_start)
+            [*command, "--port", "0", "--threads", str(loops), *flags], stdout=subprocess.PIPE,
+            stderr=self.said, env={**os.environ, **environment},
+            preexec_fn=before_start)
         deadline = time.monotonic() + 30
         line = b""
         while not line.startswith(b"ready ") or not line.endswith(b"\n"):
@@ -116,16 +148,33 @@ class Server:
             ready = left > 0 and select.select([self.process.stdout], [], [], left)[0]
             byte = os.read(self.process.stdout.fileno(), 1) if ready else b""
             if not byte:
-                self.stop()
-                raise RuntimeError("the server did not get ready")
+                raise self.why_not()
             line = byte if line.endswith(b"\n") else line + byte
         _, port, pid = line.split()
         self.port, self.pid = int(port), int(pid)
+
+    def why_not(self):
+        """The error of a server that did not get ready."""
+        try:
+            status = self.process.wait(1)
+        except subprocess.TimeoutExpired:
+            status = None
+        if status == 2:
+            self.said.seek(0)
+            said = self.said.read().decode(errors="replace").strip()
+            self.said.truncate(0)
+            self.stop()
+            return NotAvailable(said.removeprefix("not available: ") or "it ended with status 2")
+        self.stop()
+        return RuntimeError("the server did not get ready")
 
     def stop(self):
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+        self.said.seek(0)
+        sys.stderr.write(self.said.read().decode(errors="replace"))
+        self.said.close()
 
 
 def quicker(command):
@@ -136,6 +185,32 @@ def quicker(command):
     elif words[0] in ("one", "multi"):
         words[-2] = str(int(words[-2]) // 5)
     return " ".join(words)
+
+
+def certificate(build):
+    """Certificate and key that all servers with TLS use: made here, for nothing else."""
+    paths = os.path.join(build, "certificate.pem"), os.path.join(build, "key.pem")
+    if not all(os.path.exists(path) for path in paths):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "3650", "-subj", "/CN=localhost",
+             "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+             "-out", paths[0], "-keyout", paths[1]],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return paths
+
+
+def bare_cost(arguments):
+    """See bare_cost.cpp; {} without a key or the program."""
+    try:
+        done = subprocess.run(
+            [os.path.join(arguments.build, "bin", "bare_cost"), *certificate(arguments.build)],
+            stdout=subprocess.PIPE, text=True, timeout=60, check=True,
+            preexec_fn=arguments.before_start)
+        return json.loads(done.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        print(f"run.py: what encrypting and compressing cost by themselves is not known: {error}")
+        return {}
 
 
 def run_client(arguments, server, workload, extra=()):
@@ -193,11 +268,14 @@ def print_table(name, results):
     reference = reference_of(results)
     base = results.get(reference, {}).get("cpuUs")
     print(f"\n{name}: {sessions:,} sessions, {title} (ratios to {reference})")
-    idle = name == "F"
+    idle = name.split("-")[0] == "F"
+    wire = name in VARIANTS and name not in DRAINED
     head = ["server", "CPU us/msg", "ratio", "user us", "loop us", "msg/s", "p50 ms", "p99 ms",
             "p99.9 ms", "lost", "client"]
     if idle:
         head += ["idle B", "handshake us"]
+    if wire:
+        head += ["wire B/msg", "records/msg" if VARIANTS[name][1] == "tls" else "compressed"]
     rows = [head]
     for server, r in sorted(results.items(), key=lambda item: item[1]["cpuUs"]):
         ms = [number(r[key] / 1000) if key in r else "" for key in ("p50Us", "p99Us", "p999Us")]
@@ -207,6 +285,9 @@ def print_table(name, results):
                f"{100 * r['clientCpuShare']:.0f} %" + ("!" if r["clientBound"] else "")]
         if idle:
             row += [number(r["idleBytes"]), number(r["handshakeUs"])]
+        if wire:
+            row += [number(r["wireBytes"]), number(r["records"])
+                    if VARIANTS[name][1] == "tls" else f"{100 * r['compressed']:.0f} %"]
         rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
     for row in rows:
@@ -226,10 +307,54 @@ def print_goals(results):
                          f"{'reached' if ratio <= limit else 'MISSED'}")
     if lines:
         print("\nGoals, pushhub : uWebSockets\n" + "\n".join(lines))
-    one, two = (results.get(name, {}).get("pushhub", {}).get("perSecond") for name in ("I1", "I2"))
-    if one and two:
-        print(f"  I   two loops deliver {two / one:.2f} x one loop "
-              f"({os.cpu_count()} cores, the client takes one of them)")
+    for kind in "I{}", "K{}", "K{}-tls":
+        one, two = (results.get(kind.format(loops), {}).get("pushhub") for loops in (1, 2))
+        if one and two:
+            print_loops(kind.format(""), one, two)
+
+
+def print_loops(kind, one, two):
+    """What a second loop brings, and what it had to share the cores with."""
+    ratio = two["perSecond"] / one["perSecond"]
+    goal = ""
+    if kind in LOOPS_GOALS:
+        limit = LOOPS_GOALS[kind]
+        goal = f" of {limit:.2f}  {'reached' if ratio >= limit else 'MISSED'}"
+    print(f"\n{kind}: two loops deliver {ratio:.2f} x one loop{goal} ({os.cpu_count()} cores)")
+    for loops, r in (1, one), (2, two):
+        busy = r["loopUs"] * r["perSecond"] / 1e6
+        other = (r["cpuUs"] - r["loopUs"]) * r["perSecond"] / 1e6
+        print(f"  {loops} loop{'s' if loops > 1 else ' '}: cores of loops {busy:.2f}, of business "
+              f"threads {other:.2f}, of the client {r['clientCpuShare']:.2f}; CPU us/msg "
+              f"{number(r['cpuUs'])}, loop us/msg {number(r['loopUs'])}, messages per second of a "
+              f"busy loop {number(1e6 / r['loopUs'])}")
+
+
+def print_features(results, bare):
+    """The rows of pushhub with a feature beside the plain row and what the feature has to cost."""
+    lines = []
+    for name, (plain_name, feature) in VARIANTS.items():
+        row = results.get(name, {}).get("pushhub")
+        plain = results.get(plain_name, {}).get("pushhub")
+        known = bare.get("tlsByteUs" if feature == "tls" else "deflateUs")
+        if name in DRAINED or not row or not plain or not known:
+            continue
+        if feature == "tls":
+            bytes_ = row["wireBytes"] * bare["tlsByteUs"]
+            cost = row["records"] * bare["tlsRecordUs"] + bytes_
+            hot = row["records"] * bare["tlsHotRecordUs"] + bytes_
+        else:
+            size = WORKLOADS[name][2][0].split()[-1]
+            hot = cost = bare["deflateUs"][size] / WORKLOADS[name][1]
+        ratio = row["cpuUs"] / (plain["cpuUs"] + cost)
+        lines.append(f"  {name:10} {row['cpuUs']:8.3f} us, plain {plain['cpuUs']:7.3f} + bare "
+                     f"{cost:6.3f}: {ratio:5.2f} of {FEATURE_GOAL:.2f}  "
+                     f"{'reached' if ratio <= FEATURE_GOAL else 'MISSED'}" +
+                     (f" ({row['cpuUs'] / (plain['cpuUs'] + hot):.2f} with hot caches)"
+                      if feature == "tls" else ""))
+    if lines:
+        print("\nGoals, pushhub with a feature : plain and the feature by itself\n" +
+              "\n".join(lines))
 
 
 def svg(results, path):
@@ -303,15 +428,21 @@ def raise_file_limit():
         print(f"run.py: only {hard} files may be open; F and G need 20,000 (ulimit -Hn)")
 
 
-def run_once(arguments, how, name, server, runs, failed):
+def run_once(arguments, how, name, server, runs, failed, missing):
     loops = WORKLOADS[name][4]
-    if (name, server) in failed or (loops > 1 and server in SINGLE_LOOP) or (
-            name == "J" and server in OWN_TIMERS):
+    feature = VARIANTS.get(name, ("", ""))[1]
+    flags = {"": [], "tls": ["--tls", *arguments.certificate], "deflate": ["--deflate"]}[feature]
+    extra = (["--" + feature] if feature else []) + (["--drain"] if name in DRAINED else [])
+    if (name, server) in failed or f"{server} {feature}" in missing or (
+            loops > 1 and server in SINGLE_LOOP) or (name == "J" and server in OWN_TIMERS):
         return
     process = None
     try:
-        process = Server(*how, loops, arguments.before_start)
-        runs[name][server].append(run_client(arguments, process, WORKLOADS[name]))
+        process = Server(*how, loops, flags, arguments.before_start)
+        runs[name][server].append(run_client(arguments, process, WORKLOADS[name], extra))
+    except NotAvailable as error:
+        missing[f"{server} {feature}"] = str(error)
+        print(f"skipped: {server} with {FEATURES.get(feature, 'its flags')}: {error}")
     except (RuntimeError, subprocess.TimeoutExpired) as error:
         failed[name, server] = str(error)
         print(f"failed: {name} {server}: {error}")
@@ -337,11 +468,14 @@ def main():
     names = [w for w in arguments.only.split(",") if w] or list(WORKLOADS)
     runs = {name: {server: [] for server in chosen} for name in names}
     failed = {}
+    features = {VARIANTS[name][1] for name in names if name in VARIANTS}
+    bare = bare_cost(arguments) if features or DRAINED.intersection(names) else {}
+    arguments.certificate = certificate(arguments.build) if "tls" in features else ()
     try:
         for round_ in range(arguments.runs):
             for name in names:
                 for server in chosen:
-                    run_once(arguments, found[server], name, server, runs, failed)
+                    run_once(arguments, found[server], name, server, runs, failed, missing)
             print(f"run {round_ + 1} of {arguments.runs} done", file=sys.stderr)
     except KeyboardInterrupt:
         print("interrupted: these are the runs that were done", file=sys.stderr)
@@ -351,6 +485,11 @@ def main():
     for name, by in results.items():
         print_table(name, by)
     print_goals(results)
+    print_features(results, bare)
+    if DRAINED.intersection(results) and "scalingOfCopies" in bare:
+        print("\nTwo threads of this machine get done what one does: "
+              f"{bare.get('scalingOfTls', 0):.2f} x at encrypting, "
+              f"{bare['scalingOfCopies']:.2f} x at copying memory")
     if any(r["clientBound"] for by in results.values() for r in by.values()):
         print("\n'!' marks rows where the load client was the bottleneck: read no msg/s there.")
     folder = arguments.output or arguments.build
@@ -359,7 +498,7 @@ def main():
         json.dump({"cores": os.cpu_count(), "machine": platform.machine(),
                    "kernel": platform.release(), "runs": arguments.runs, "quick": arguments.quick,
                    "workloads": {name: WORKLOADS[name][0] for name in results},
-                   "results": results, "skipped": missing,
+                   "bareCost": bare, "results": results, "skipped": missing,
                    "failed": {f"{n} {s}": why for (n, s), why in failed.items()}}, file, indent=1)
         file.write("\n")
     svg(results, os.path.join(folder, "results.svg"))

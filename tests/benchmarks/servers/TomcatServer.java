@@ -37,6 +37,10 @@ public class TomcatServer {
                 threads = Integer.parseInt(args[i + 1]);
             }
         }
+        if (List.of(args).contains("--tls") || List.of(args).contains("--deflate")) {
+            System.err.println("not available: the Tomcat peer is without TLS and compression");
+            System.exit(2);
+        }
         Logger.getLogger("").setLevel(Level.OFF);
         final Path base = Files.createTempDirectory("pushhub-bench-tomcat");
         final Tomcat tomcat = new Tomcat();

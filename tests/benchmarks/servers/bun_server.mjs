@@ -9,10 +9,12 @@ const time = new BigInt64Array(2);
 libc.symbols.clock_gettime(1, time);
 const sinceBoot = time[0] * 1_000_000_000n + time[1] - process.hrtime.bigint();
 
+const options = parseArguments();
 const sockets = new Map();
 const server = Bun.serve({
   hostname: "127.0.0.1",
-  port: parseArguments().port,
+  port: options.port,
+  tls: options.tls,
   fetch(request, self) {
     if (self.upgrade(request, { data: { user: userOf(request.url) } })) {
       return undefined;
@@ -22,7 +24,7 @@ const server = Bun.serve({
   websocket: {
     idleTimeout: 0,
     sendPings: false,
-    perMessageDeflate: false,
+    perMessageDeflate: options.deflate && { compress: "shared", decompress: "shared" },
     backpressureLimit: 1 << 30,
     open(socket) {
       sockets.set(socket.data.user, socket);
@@ -42,14 +44,15 @@ const server = Bun.serve({
 const handle = commands(
   {
     users: () => [...sockets.keys()],
-    sendAll: (text) => server.publish("all", text),
-    sendOne: (user, text) => sockets.get(user)?.send(text),
+    sendAll: (text) => server.publish("all", text, options.deflate),
+    sendOne: (user, text) => sockets.get(user)?.send(text, options.deflate),
     sendMore(users, text) {
       for (const user of users) {
-        sockets.get(user)?.send(text);
+        sockets.get(user)?.send(text, options.deflate);
       }
     },
   },
+  options.deflate,
   () => process.hrtime.bigint() + sinceBoot,
 );
 ready(server.port);

@@ -1,12 +1,24 @@
 // The text commands for the JavaScript servers. They have one thread, so the pushes come from its
 // timers instead of a business thread.
 
+import { readFileSync } from "node:fs";
+
+/** `tls` is what the servers take as { cert, key }, or undefined. */
 export function parseArguments() {
-  const options = { port: 9000 };
+  const options = { port: 9000, tls: undefined, deflate: false };
   const args = process.argv.slice(2);
-  for (let i = 0; i + 1 < args.length; i += 2) {
+  for (let i = 0; i < args.length; i++) {
     if (args[i] === "--port") {
-      options.port = Number(args[i + 1]);
+      options.port = Number(args[++i]);
+    } else if (args[i] === "--threads") {
+      i++; // there is one
+    } else if (args[i] === "--deflate") {
+      options.deflate = true;
+    } else if (args[i] === "--tls") {
+      options.tls = { cert: readFileSync(args[++i]), key: readFileSync(args[++i]) };
+    } else {
+      console.error(`not available: ${args[i]}`);
+      process.exit(2);
     }
   }
   return options;
@@ -21,22 +33,39 @@ export function userOf(url) {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
+/** See makePayload in support.hpp. */
+function makePayload(size, json) {
+  if (!json) {
+    return "x".repeat(size);
+  }
+  let text = "";
+  let noise = 1n;
+  for (let i = 0; text.length < size; i++) {
+    noise = BigInt.asUintN(64, noise * 6364136223846793005n + 1442695040888963407n);
+    text += `{"symbol":"S${(i * 7919) % 1000}","price":${noise >> 47n}.25,"open":true},`;
+  }
+  return text.slice(0, size);
+}
+
 /**
  * `server` has users(), sendAll(text), sendOne(user, text) and sendMore(users, text); `now` returns
- * CLOCK_MONOTONIC in ns. Returns handle(text): the reply to send back, or undefined.
+ * CLOCK_MONOTONIC in ns; `json` asks for payloads that compress. Returns handle(text): the reply to
+ * send back, or undefined.
  */
-export function commands(server, now = process.hrtime.bigint) {
+export function commands(server, json, now = process.hrtime.bigint) {
   let inbound = 0;
 
   function pace(rate, seconds, size, push) {
     const begin = now();
     const total = rate * seconds;
+    const filler = makePayload(size, json);
     let sent = 0;
     const turn = () => {
       const elapsed = Number(now() - begin) / 1e9;
       const due = Math.min(total, Math.floor(elapsed * rate) + 1);
       for (; sent < due; sent++) {
-        push(sent, `${now()} `.padEnd(size, "x"));
+        const clock = `${now()} `;
+        push(sent, clock + filler.slice(clock.length));
       }
       if (sent < total) {
         const wait = (sent / rate - elapsed) * 1000;
@@ -63,7 +92,7 @@ export function commands(server, now = process.hrtime.bigint) {
     setImmediate(() => {
       const users = server.users();
       if (name === "burst") {
-        const payload = "x".repeat(b);
+        const payload = makePayload(b, json);
         for (let i = 0; i < a; i++) {
           server.sendAll(payload);
         }
@@ -71,14 +100,14 @@ export function commands(server, now = process.hrtime.bigint) {
         pace(a, b, c, (_, payload) => server.sendAll(payload));
       } else if (name === "one" || name === "multi") {
         const [count, size] = name === "one" ? [a, b] : [b, c];
-        const payload = "x".repeat(size);
+        const payload = makePayload(size, json);
         for (let i = 0; i < count; i++) {
           server.sendOne(users[i % users.length], payload);
         }
       } else if (name === "paceone") {
         pace(a, b, c, (i, payload) => server.sendOne(users[i % users.length], payload));
       } else if (name === "more") {
-        const payload = "x".repeat(b);
+        const payload = makePayload(b, json);
         let next = 0;
         for (let i = 0; i < a; i++) {
           const chosen = [];

@@ -187,7 +187,7 @@ private:
 
 class Server {
 public:
-    explicit Server(const bench::Arguments& arguments) : commands(*this) {
+    explicit Server(const bench::Arguments& arguments) : commands(*this, arguments) {
         std::uint16_t port = arguments.port;
         for (unsigned i = 0; i < arguments.threads; ++i) {
             loops_.push_back(std::make_unique<Loop>(*this, i, port, arguments.mode == "join"));
@@ -621,5 +621,8 @@ void Loop::remove(Connection& connection) {
 
 int main(int argc, char** argv) {
     const bench::Arguments arguments = bench::parseArguments(argc, argv);
+    if (arguments.tls() || arguments.deflate) {
+        bench::refuse("the floor is without TLS and compression");
+    }
     Server server(arguments);
 }

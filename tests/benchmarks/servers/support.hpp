@@ -32,17 +32,40 @@ struct Arguments {
     std::uint16_t port = 9000;
     unsigned threads = 1;
     std::string mode;
+    std::string certificate;  // a PEM file: TLS if there is one
+    std::string key;
+    bool deflate = false;  // permessage-deflate, and payloads that are worth it
+
+    bool tls() const { return !certificate.empty(); }
 };
+
+/// What a server says to a flag that it cannot serve; the driver then skips it.
+[[noreturn]] inline void refuse(std::string_view what) {
+    std::cerr << "not available: " << what << '\n';
+    std::exit(2);
+}
 
 inline Arguments parseArguments(int argc, char** argv) {
     Arguments arguments;
     for (int i = 1; i < argc; i += 2) {
         const std::string name = argv[i];
-        if (i + 1 >= argc || (name != "--port" && name != "--threads" && name != "--mode")) {
-            std::cerr << "usage: " << argv[0] << " [--port PORT] [--threads LOOPS] [--mode MODE]\n";
+        if (name == "--deflate") {
+            arguments.deflate = true;
+            --i;
+            continue;
+        }
+        if ((name != "--port" && name != "--threads" && name != "--mode" && name != "--tls") ||
+            i + (name == "--tls" ? 2 : 1) >= argc) {
+            std::cerr << "usage: " << argv[0]
+                      << " [--port PORT] [--threads LOOPS] [--mode MODE] [--tls CERT KEY]"
+                         " [--deflate]\n";
             std::exit(2);
         }
-        if (name == "--port") {
+        if (name == "--tls") {
+            arguments.certificate = argv[i + 1];
+            arguments.key = argv[i + 2];
+            ++i;
+        } else if (name == "--port") {
             arguments.port = static_cast<std::uint16_t>(std::stoi(argv[i + 1]));
         } else if (name == "--threads") {
             arguments.threads = static_cast<unsigned>(std::max(1, std::stoi(argv[i + 1])));
@@ -81,6 +104,23 @@ inline void sleepUntil(std::int64_t deadline) {
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, nullptr);
 }
 
+/// The payload of the commands, which `pace` writes its clock over: x, or where it is to be
+/// compressed, JSON in which names repeat and values do not, as a price list has it.
+inline std::string makePayload(std::size_t size, bool json) {
+    if (!json) {
+        return std::string(size, 'x');
+    }
+    std::string text;
+    std::uint64_t noise = 1;
+    for (unsigned i = 0; text.size() < size; ++i) {
+        noise = noise * 6364136223846793005U + 1442695040888963407U;
+        text += "{\"symbol\":\"S" + std::to_string(i * 7919U % 1000U) +
+                "\",\"price\":" + std::to_string(noise >> 47U) + ".25,\"open\":true},";
+    }
+    text.resize(size);
+    return text;
+}
+
 /// Runs the commands against `Server`, which provides, callable from any thread:
 ///   std::vector<std::string> users();
 ///   void sendAll(const std::string& text);
@@ -89,7 +129,8 @@ inline void sleepUntil(std::int64_t deadline) {
 template <class Server>
 class Commands {
 public:
-    explicit Commands(Server& server) : server_(server) {}
+    Commands(Server& server, const Arguments& arguments)
+        : server_(server), json_(arguments.deflate) {}
 
     /// Called for every text message, on the server's loop. Returns the reply to send back, if any.
     std::optional<std::string> handle(std::string_view text) {
@@ -133,7 +174,7 @@ private:
 
     void run(const std::string& name, std::uint64_t a, std::uint64_t b, std::uint64_t c) {
         if (name == "burst") {
-            const std::string text(b, 'x');
+            const std::string text = makePayload(b, json_);
             for (std::uint64_t i = 0; i < a; ++i) {
                 server_.sendAll(text);
             }
@@ -154,7 +195,7 @@ private:
 
     void one(std::uint64_t count, std::uint64_t size, std::uint64_t first) {
         const std::vector<std::string> users = server_.users();
-        const std::string text(size, 'x');
+        const std::string text = makePayload(size, json_);
         for (std::uint64_t i = 0; i < count; ++i) {
             server_.sendOne(users[(first + i) % users.size()], text);
         }
@@ -162,7 +203,7 @@ private:
 
     void more(std::uint64_t count, std::uint64_t size, std::uint64_t receivers) {
         const std::vector<std::string> users = server_.users();
-        const std::string text(size, 'x');
+        const std::string text = makePayload(size, json_);
         receivers = std::min<std::uint64_t>(receivers, users.size());
         std::vector<std::string> chosen(receivers);
         std::size_t next = 0;
@@ -175,10 +216,10 @@ private:
     }
 
     template <class Push>
-    static void pace(std::uint64_t rate, std::uint64_t seconds, std::uint64_t size, Push push) {
+    void pace(std::uint64_t rate, std::uint64_t seconds, std::uint64_t size, Push push) const {
         const std::int64_t begin = monotonicNow();
         const std::int64_t period = 1'000'000'000 / static_cast<std::int64_t>(rate);
-        std::string text(std::max<std::size_t>(size, 20), 'x');
+        std::string text = makePayload(std::max<std::size_t>(size, 20), json_);
         std::uint64_t noise = 1;
         for (std::uint64_t i = 0; i < rate * seconds; ++i) {
             // Jitter, so that the pushes do not march in step with the kernel's sampling tick.
@@ -193,6 +234,7 @@ private:
     }
 
     Server& server_;
+    const bool json_;
     std::atomic<std::uint64_t> inbound_{0};
 };
 
