@@ -58,7 +58,12 @@ endif()
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR "pushhub")
-set(CPACK_PACKAGE_CONTACT "The pushhub contributors <pushhub@packages.invalid>"
+# Who builds the package answers for it: as Debian's tools, take the name from the environment.
+set(contact "not set <not-set@invalid>")
+if(DEFINED ENV{DEBEMAIL})
+    set(contact "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+endif()
+set(CPACK_PACKAGE_CONTACT "${contact}"
     CACHE STRING "Who answers for the package, as Debian's Maintainer")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
     "Gives a service a WebSocket endpoint and lets any thread of it push messages

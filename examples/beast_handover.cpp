@@ -4,7 +4,6 @@
 
 #include <pushhub/pushhub.hpp>
 
-#include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
@@ -26,55 +25,40 @@ using Tcp = boost::asio::ip::tcp;
 
 namespace {
 
-class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
-public:
-    HttpConnection(Tcp::socket socket, pushhub::PushHub<>& hub)
-        : stream_(std::move(socket)), hub_(hub) {}
-
-    void read() {
-        stream_.expires_after(std::chrono::seconds(10));
-        http::async_read(stream_, buffer_, request_,
-                         [self = shared_from_this()](beast::error_code error, std::size_t) {
-                             if (!error) {
-                                 self->answer();
-                             }
-                         });
-    }
-
-private:
-    void answer() {
-        if (beast::websocket::is_upgrade(request_)) {
-            handOver();
-            return;
-        }
-        response_ = {http::status::ok, request_.version()};
-        response_.set(http::field::content_type, "text/plain");
-        response_.body() = std::to_string(hub_.sessionCount()) + " sessions\n";
-        response_.keep_alive(false);
-        response_.prepare_payload();
-        http::async_write(stream_, response_,
-                          [self = shared_from_this()](beast::error_code, std::size_t) {});
-    }
-
-    // The hub wants to see the request itself, and what the client has sent behind it.
-    void handOver() {
-        std::ostringstream received;
-        received << request_ << beast::make_printable(buffer_.data());
-        stream_.expires_never();
-        hub_.transport().adopt(stream_.release_socket().release(), received.str());
-    }
-
-    beast::tcp_stream stream_;
-    beast::flat_buffer buffer_;
-    http::request<http::string_body> request_;
-    http::response<http::string_body> response_;
-    pushhub::PushHub<>& hub_;
+struct HttpConnection {
+    beast::tcp_stream stream;
+    beast::flat_buffer buffer{};
+    http::request<http::string_body> request{};
+    http::response<http::string_body> response{};
 };
+
+void answer(const std::shared_ptr<HttpConnection>& connection, pushhub::PushHub<>& hub) {
+    if (beast::websocket::is_upgrade(connection->request)) {
+        // The hub wants to see the request itself, and what the client has sent behind it.
+        std::ostringstream received;
+        received << connection->request << beast::make_printable(connection->buffer.data());
+        connection->stream.expires_never();
+        hub.transport().adopt(connection->stream.release_socket().release(), received.str());
+        return;
+    }
+    connection->response.body() = std::to_string(hub.sessionCount()) + " sessions\n";
+    connection->response.keep_alive(false);
+    connection->response.prepare_payload();
+    http::async_write(connection->stream, connection->response, [connection](auto...) {});
+}
 
 void accept(Tcp::acceptor& acceptor, pushhub::PushHub<>& hub) {
     acceptor.async_accept([&](beast::error_code error, Tcp::socket socket) {
         if (!error) {
-            std::make_shared<HttpConnection>(std::move(socket), hub)->read();
+            const std::shared_ptr<HttpConnection> connection(
+                new HttpConnection{beast::tcp_stream(std::move(socket))});
+            connection->stream.expires_after(std::chrono::seconds(10));
+            http::async_read(connection->stream, connection->buffer, connection->request,
+                             [connection, &hub](beast::error_code failed, std::size_t) {
+                                 if (!failed) {
+                                     answer(connection, hub);
+                                 }
+                             });
         }
         accept(acceptor, hub);
     });

@@ -4,8 +4,8 @@
 // poll(2). What is WebSocket about it is in Connection and EventLoop; here are the system calls.
 // docs/transports.md explains what a Transport has to have.
 
-#include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -30,84 +30,98 @@
 #include <pushhub/transport/event_loop.hpp>
 #include <pushhub/transport/transport.hpp>
 
-class UnixConnection final : public pushhub::Connection {
+// A file descriptor, closed at the end.
+class Descriptor {
 public:
-    using Ref = pushhub::detail::RefPtr<pushhub::LoopContext>;
-
-    UnixConnection(Ref loop, pushhub::SessionId id, int fd)
-        : Connection(std::move(loop), id), fd_(fd) {}
-    ~UnixConnection() override { closeSocket(); }
-
-    std::string remoteAddress() const override { return "unix"; }
-
-    int fd() const noexcept { return fd_; }  // -1 once it is closed
-    short wanted() const noexcept {
-        return static_cast<short>((readingPaused() || ended_ ? 0 : POLLIN) |
-                                  (waitingToWrite_ ? POLLOUT : 0));
-    }
-
-    void happened(short events) {
-        if ((events & ~POLLIN) != 0 && std::exchange(waitingToWrite_, false)) {
-            writable();
-        }
-        if ((events & ~POLLOUT) == 0 || fd_ < 0 || readingPaused() || ended_) {
-            return;
-        }
-        std::array<char, 16 * 1024> buffer;
-        const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
-        if (size > 0) {
-            receive(buffer.data(), static_cast<std::size_t>(size));
-        } else if (size == 0 || errno != EAGAIN) {
-            ended_ = true;
-            receiveEnd(size == 0 ? std::error_code() : lastError());
+    Descriptor(int fd, const char* what) : fd_(fd) {
+        if (fd < 0) {
+            throw std::system_error(errno, std::system_category(), what);
         }
     }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    ~Descriptor() { close(); }
 
-private:
-    static std::error_code lastError() { return {errno, std::system_category()}; }
-
-    std::size_t writeSome(const pushhub::WriteBuffer* buffers, std::size_t count,
-                          std::error_code& error) noexcept override {
-        std::size_t written = 0;
-        for (std::size_t i = 0; i < count; ++i) {
-            const ssize_t size = ::send(fd_, buffers[i].data, buffers[i].size, MSG_NOSIGNAL);
-            written += size > 0 ? static_cast<std::size_t>(size) : 0;
-            if (size < 0 && written == 0) {
-                error = lastError();
-            }
-            if (size != static_cast<ssize_t>(buffers[i].size)) {
-                break;
-            }
-        }
-        return written;
-    }
-    void waitWritable() override { waitingToWrite_ = true; }
-    void shutdownSend() noexcept override { ::shutdown(fd_, SHUT_WR); }
-    void closeSocket() noexcept override {
+    int get() const noexcept { return fd_; }  // -1 once it is closed
+    void close() noexcept {
         if (fd_ >= 0) {
             ::close(std::exchange(fd_, -1));
         }
     }
 
+private:
     int fd_;
-    bool waitingToWrite_ = false;
+};
+
+class UnixConnection final : public pushhub::Connection {
+public:
+    UnixConnection(pushhub::detail::RefPtr<pushhub::LoopContext> loop, pushhub::SessionId id,
+                   int fd)
+        : Connection(std::move(loop), id), socket_(fd, "accept") {}
+
+    std::string remoteAddress() const override { return "unix"; }
+
+    // What to wait for; nothing once the socket is closed.
+    pollfd wanted() const noexcept {
+        const int events = (readingPaused() || ended_ ? 0 : POLLIN) | (waitsToWrite_ ? POLLOUT : 0);
+        return {socket_.get(), static_cast<short>(events), 0};
+    }
+
+    void happened(short events) {
+        if ((events & ~POLLIN) != 0 && std::exchange(waitsToWrite_, false)) {
+            writable();
+        }
+        if ((events & ~POLLOUT) == 0 || socket_.get() < 0 || readingPaused() || ended_) {
+            return;
+        }
+        std::array<char, 16 * 1024> buffer;
+        const ssize_t size = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
+        if (size > 0) {
+            receive(buffer.data(), static_cast<std::size_t>(size));
+        } else if (size == 0 || errno != EAGAIN) {
+            ended_ = true;
+            receiveEnd({size == 0 ? 0 : errno, std::system_category()});
+        }
+    }
+
+private:
+    std::size_t writeSome(const pushhub::WriteBuffer* buffers, std::size_t count,
+                          std::error_code& error) noexcept override {
+        std::size_t written = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            const auto [data, size] = buffers[i];
+            const ssize_t sent = ::send(socket_.get(), data, size, MSG_NOSIGNAL);
+            if (sent < 0 && written == 0) {
+                error = {errno, std::system_category()};
+            }
+            written += sent > 0 ? static_cast<std::size_t>(sent) : 0U;
+            if (sent != static_cast<ssize_t>(size)) {
+                break;
+            }
+        }
+        return written;
+    }
+    void waitWritable() override { waitsToWrite_ = true; }
+    void shutdownSend() noexcept override { ::shutdown(socket_.get(), SHUT_WR); }
+    void closeSocket() noexcept override { socket_.close(); }
+
+    Descriptor socket_;
+    bool waitsToWrite_ = false;
     bool ended_ = false;
 };
 
 class UnixLoop final : public pushhub::EventLoop {
 public:
-    // Owns the listening socket from now on.
-    UnixLoop(const pushhub::Options& options, int listener)
-        : EventLoop(options, 1), listener_(listener) {
-        if (::pipe2(wakePipe_.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
-            throw std::system_error(errno, std::system_category(), "pipe");
+    UnixLoop(const pushhub::Options& options, const std::string& path) : EventLoop(options, 1) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        path.copy(address.sun_path, sizeof address.sun_path - 1);
+        ::unlink(path.c_str());
+        if (::bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
+            ::listen(listener_.get(), SOMAXCONN) != 0) {
+            throw std::system_error(errno, std::system_category(), "cannot listen on " + path);
         }
         begunTicks_ = 1;
-    }
-    ~UnixLoop() override {
-        for (const int fd : {listener_, wakePipe_[0], wakePipe_[1]}) {
-            ::close(fd);
-        }
     }
 
     bool onLoop() const noexcept override { return thread_ == std::this_thread::get_id(); }
@@ -115,9 +129,9 @@ public:
     void run() {
         thread_ = std::this_thread::get_id();
         while (!finished_) {
-            std::vector<pollfd> waits{{wakePipe_[0], POLLIN, 0}, {listener_, POLLIN, 0}};
+            std::vector<pollfd> waits{{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
             for (const auto& connection : connections_) {
-                waits.push_back({connection->fd(), connection->wanted(), 0});
+                waits.push_back(connection->wanted());
             }
             ::poll(waits.data(), waits.size(), ticking_ ? static_cast<int>(tick.count()) : -1);
             for (std::size_t i = 2; i < waits.size(); ++i) {
@@ -128,8 +142,8 @@ public:
             if (waits[1].revents != 0) {
                 acceptOne();
             }
-            std::array<char, 64> ignored;
-            if (waits[0].revents != 0 && ::read(wakePipe_[0], ignored.data(), ignored.size()) > 0) {
+            eventfd_t wakes;
+            if (::eventfd_read(wake_.get(), &wakes) == 0) {
                 drain();
             }
             for (; ticking_ && nextTick_ <= now(); nextTick_ += tick) {
@@ -137,7 +151,7 @@ public:
             }
             afterEvents();
             connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
-                                              [](const auto& c) { return c->fd() < 0; }),
+                                              [](const auto& c) { return c->wanted().fd < 0; }),
                                connections_.end());
         }
     }
@@ -150,19 +164,16 @@ public:
 
 private:
     void acceptOne() {
-        const int fd = ::accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd = ::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             connections_.push_back(pushhub::detail::makeRef<UnixConnection>(
-                UnixConnection::Ref(this), pushhub::SessionId(++lastId_), fd));
+                pushhub::detail::RefPtr<LoopContext>(this), pushhub::SessionId(++lastId_), fd));
             countConnection();
             add(*connections_.back());
         }
     }
 
-    void wake() override {
-        const ssize_t ignored = ::write(wakePipe_[1], "", 1);  // a full pipe wakes as well
-        static_cast<void>(ignored);
-    }
+    void wake() override { ::eventfd_write(wake_.get(), 1); }
     void timersArmed() override {
         if (!std::exchange(ticking_, true)) {
             nextTick_ = now() + tick;
@@ -172,8 +183,9 @@ private:
         return std::chrono::steady_clock::now();
     }
 
-    const int listener_;
-    std::array<int, 2> wakePipe_{};
+    const Descriptor listener_{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+                               "socket"};
+    const Descriptor wake_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"};
     std::vector<pushhub::detail::RefPtr<UnixConnection>> connections_;
     std::chrono::steady_clock::time_point nextTick_;
     std::uint64_t lastId_ = 0;
@@ -194,7 +206,7 @@ public:
 
     void start(pushhub::TransportHandler& handler) {
         joinLater();
-        loop_ = pushhub::detail::makeRef<UnixLoop>(options_, listen());
+        loop_ = pushhub::detail::makeRef<UnixLoop>(options_, path_);
         const auto place = pushhub::EventLoop::makePlace(handler, 1);
         loop_->call([this, place] { loop_->attach(*place); });
         thread_ = std::thread([this] { loop_->run(); });
@@ -203,7 +215,7 @@ public:
     void stop(pushhub::TransportHandler& handler, std::chrono::milliseconds patience) {
         ::unlink(path_.c_str());
         const auto closed = std::make_shared<pushhub::detail::Latch>(1);
-        loop_->call([&] { loop_->closeAll(handler, [closed] { closed->countDown(); }); });
+        loop_->call([&] { loop_->closeAll(handler, closed); });
         closed->waitUntil(std::chrono::steady_clock::now() + patience);
         loop_->call([&] {
             loop_->cutAll(handler);
@@ -230,18 +242,6 @@ public:
     void later(std::function<void()> function) { later_.emplace_back(std::move(function)); }
 
 private:
-    int listen() const {
-        sockaddr_un address{};
-        address.sun_family = AF_UNIX;
-        path_.copy(address.sun_path, path_.size());
-        ::unlink(path_.c_str());
-        const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 ||
-            ::listen(fd, SOMAXCONN) != 0) {
-            throw std::system_error(errno, std::system_category(), "cannot listen on " + path_);
-        }
-        return fd;
-    }
     void joinLater() {
         for (std::thread& thread : std::exchange(later_, {})) {
             thread.join();

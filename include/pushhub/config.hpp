@@ -12,6 +12,13 @@
 #define _WEBSOCKETPP_CPP11_STL_
 #endif
 
+// Without RTTI, Asio has to be told; Boost.Asio asks Boost.Config.
+#if !defined(__cpp_rtti) && !defined(__GXX_RTTI) && !defined(_CPPRTTI)
+#ifndef ASIO_NO_TYPEID
+#define ASIO_NO_TYPEID
+#endif
+#endif
+
 #if !defined(__cpp_exceptions) && !defined(_CPPUNWIND)
 #error "pushhub needs exceptions: hooks of the host application may throw, and wrong options do"
 #endif

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+/// WebSocket push: docs/reference.md says where to begin.
 namespace pushhub {
 
 class AsioTransport;

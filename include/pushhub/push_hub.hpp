@@ -24,6 +24,7 @@
 #include <vector>
 
 #include <pushhub/close_code.hpp>
+#include <pushhub/config.hpp>  // early: it refuses what cannot work
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/handshake.hpp>
@@ -484,7 +485,7 @@ private:
         std::vector<LoopCommands> perLoop;
         for (const std::string_view userId : userIds) {
             const UserSessions sessions = registry_.find(userId);
-            result.offline += sessions.empty() ? 1 : 0;
+            result.offline += sessions.empty() ? 1U : 0U;
             sessions.forEach([&](const SessionPtr& session) {
                 Connection& connection = session->connection();
                 commandsFor(perLoop, connection.loop(), userIds.size())

@@ -28,7 +28,7 @@ public:
     /// How many do not close yet.
     std::size_t openCount() const noexcept {
         std::size_t count = 0;
-        forEach([&](const SessionPtr& session) { count += session->isOpen() ? 1 : 0; });
+        forEach([&](const SessionPtr& session) { count += session->isOpen() ? 1U : 0U; });
         return count;
     }
 

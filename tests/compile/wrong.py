@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
 """Compiles a program that is right, and wrong in ways that must give one readable error each.
 
-The source names the ways and a regular expression for the compiler's one error:
+The source names the ways, macros or flags of the compiler, and a regular expression for the
+compiler's one error:
 
     // wrong MACRO: EXPRESSION
+    // wrong -FLAG…: EXPRESSION
 
-As it is, it must compile; with MACRO defined it must not.
+As it is, it must compile; with MACRO defined or with the flags it must not. With the flags of a line
+
+    // right -FLAG…
+
+it must compile as well.
 
 usage: wrong.py SOURCE -- COMPILER FLAG...
 """
@@ -20,7 +26,9 @@ def main():
     (source,) = sys.argv[1:split]
     command = sys.argv[split + 1 :]
     with open(source, encoding="utf-8") as file:
-        ways = re.findall(r"^// wrong (\w+): (.+)$", file.read(), re.MULTILINE)
+        text = file.read()
+    ways = re.findall(r"^// wrong (\w+|-[^:]+): (.+)$", text, re.MULTILINE)
+    right = re.findall(r"^// right (-.+)$", text, re.MULTILINE)
     if not ways:
         sys.exit(f"{source} names nothing that is wrong")
 
@@ -33,13 +41,15 @@ def main():
             check=False,
         )
 
-    result = compiled()
-    if result.returncode != 0:
-        sys.exit(f"{source} has to compile as it is:\n{result.stdout}")
+    for flags in ["", *right]:
+        result = compiled(*flags.split())
+        if result.returncode != 0:
+            sys.exit(f"{source} has to compile with {flags or 'no more flags'}:\n{result.stdout}")
+        print(f"ok     {flags or 'as it is'}")
 
     failed = 0
-    for macro, expression in ways:
-        result = compiled(f"-D{macro}")
+    for way, expression in ways:
+        result = compiled(*(way.split() if way.startswith("-") else [f"-D{way}"]))
         errors = [line for line in result.stdout.splitlines() if re.search(r"\berror: ", line)]
         if result.returncode == 0:
             why = "it compiles"
@@ -48,9 +58,9 @@ def main():
         elif not re.search(expression, errors[0]):
             why = f"the error does not match: {expression}"
         else:
-            print(f"ok     {macro}: {errors[0]}")
+            print(f"ok     {way}: {errors[0]}")
             continue
-        print(f"FAILED {macro}: {why}\n{result.stdout}")
+        print(f"FAILED {way}: {why}\n{result.stdout}")
         failed += 1
     if failed:
         sys.exit(f"{failed} of {len(ways)} wrong programs were not refused as they should")

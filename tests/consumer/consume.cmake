@@ -181,6 +181,11 @@ elseif(WAY STREQUAL "include_path")
         ${project}/consumer.cpp -c -o consumer.o)
     run(${COMPILER} consumer.o -o consumer -pthread)
     run(${WORK_DIR}/consumer)
+    # Without RTTI. This program includes Asio first, so the macro has to come from outside.
+    run(${LAUNCHER} ${COMPILER} -std=c++17 -fno-rtti -DASIO_NO_TYPEID -I${SOURCE_DIR}/include
+        ${INCLUDE_DIRS} ${project}/consumer.cpp -c -o consumer_no_rtti.o)
+    run(${COMPILER} consumer_no_rtti.o -o consumer_no_rtti -pthread)
+    run(${WORK_DIR}/consumer_no_rtti)
 else()
     message(FATAL_ERROR "unknown way: ${WAY}")
 endif()

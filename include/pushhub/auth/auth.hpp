@@ -1,6 +1,6 @@
 #pragma once
 
-/// Ready-made authentication, for hosts that include it: see docs/authentication.md.
+// Ready-made authentication, for hosts that include it: see docs/authentication.md.
 
 #include <pushhub/auth/authenticator.hpp>
 #include <pushhub/auth/base64url.hpp>

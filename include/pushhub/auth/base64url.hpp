@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+/// Ready-made authentication: docs/authentication.md.
 namespace pushhub::auth {
 
 namespace detail {

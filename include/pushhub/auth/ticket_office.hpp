@@ -106,7 +106,7 @@ private:
         Source source;
         std::string bytes;
         for (int word = 0; word < 6; ++word) {
-            std::uint32_t bits = static_cast<std::uint32_t>(source());
+            auto bits = source();
             for (int i = 0; i < 4; ++i, bits >>= 8U) {
                 bytes.push_back(static_cast<char>(static_cast<unsigned char>(bits & 0xffU)));
             }

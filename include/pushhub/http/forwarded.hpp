@@ -275,7 +275,7 @@ inline std::optional<IpEndpoint> parseForwardedElement(std::string_view element)
         if (!element.empty() && element.front() == '"') {
             std::size_t end = 1;
             while (end < element.size() && element[end] != '"') {
-                end += element[end] == '\\' ? 2 : 1;
+                end += element[end] == '\\' ? 2U : 1U;
             }
             if (end >= element.size()) {
                 return std::nullopt;

@@ -3,6 +3,7 @@
 #include <string>
 #include <system_error>
 
+/// Messages in JSON.
 namespace pushhub::json {
 
 /// What can be wrong with JSON that comes in or is to go out.

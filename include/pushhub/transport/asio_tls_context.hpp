@@ -55,7 +55,9 @@ public:
             contexts_.push_back(makeContext(options, options.certificates[i],
                                             "certificates[" + std::to_string(i) + "]."));
         }
-        SSL_CTX_set_tlsext_servername_callback(contexts_.front().get(), &chooseCertificate);
+        // What the macro SSL_CTX_set_tlsext_servername_callback does, with a cast of C in it.
+        SSL_CTX_callback_ctrl(contexts_.front().get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
+                              reinterpret_cast<void (*)()>(&chooseCertificate));
         SSL_CTX_set_tlsext_servername_arg(contexts_.front().get(), this);
         ERR_clear_error();
     }

@@ -64,7 +64,7 @@ public:
     std::uint64_t end() const noexcept { return end_; }
 
     const Entry& operator[](std::uint64_t position) const noexcept {
-        return entries_[static_cast<std::size_t>(position - base_)];
+        return *(entries_.begin() + static_cast<std::ptrdiff_t>(position - base_));
     }
 
     /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's

@@ -64,7 +64,7 @@ private:
     void leave(const Address& address) noexcept {
         const std::lock_guard<std::mutex> lock(mutex_);
         const auto found = counts_.find(address);
-        if (--found->second == 0) {
+        if (found != counts_.end() && --found->second == 0) {
             counts_.erase(found);
         }
     }
