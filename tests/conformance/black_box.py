@@ -22,13 +22,12 @@ from dataclasses import dataclass, field
 
 sys.dont_write_bytecode = True
 
-from wire import (ACCEPT, BINARY, CLOSE, CONT, DEFLATE, PING, PONG, REQUEST, RSV1, TARGET, TEXT,
-                  Reader, Server, Wrong, close, deflated, fragments, frame, header, mask, offering,
-                  squeezed)
+from wire import (ACCEPT, BINARY, CLOSE, CONT, DEFLATE, OVER, PING, PONG, REQUEST, RSV1, TARGET,
+                  TEXT, Reader, Server, Wrong, close, deflated, fragments, frame, header, mask,
+                  offering, squeezed)
 
 DEADLINE = 30.0  # of a case, seconds; ten times that with --full
 PARALLEL = 24
-OVER = ("plain", "deflate", "tls")
 LIMIT = 16 * 1024 * 1024
 MIB = 1024 * 1024
 

@@ -19,6 +19,10 @@ REQUEST = (
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the answer to that key, RFC 6455 section 1.3
 DEFLATE = "permessage-deflate"
 RSV1 = 4
+BIN_DIR = os.environ.get("PUSHHUB_BIN_DIR", "")
+# How the program is reached; without OpenSSL there is no TLS.
+OVER = ("plain", "deflate") + (
+    ("tls",) if os.path.exists(os.path.join(BIN_DIR, "make_certificates")) else ())
 
 
 def offering(*offers):
@@ -208,8 +212,7 @@ class Server:
     client needs for that, or None."""
 
     def __init__(self, *flags, over="plain"):
-        directory = os.environ.get("PUSHHUB_BIN_DIR")
-        if not directory:
+        if not BIN_DIR:
             raise SystemExit("PUSHHUB_BIN_DIR must name the directory of the built programs")
         self.over, self.tls = over, None
         if over == "deflate":
@@ -217,11 +220,11 @@ class Server:
         elif over == "tls":
             self.files = tempfile.TemporaryDirectory()
             path = lambda name: os.path.join(self.files.name, name)
-            subprocess.run([os.path.join(directory, "make_certificates"), path("")], check=True)
+            subprocess.run([os.path.join(BIN_DIR, "make_certificates"), path("")], check=True)
             flags += ("--tls", path("good.pem"), path("good.key"))
             self.tls = ssl.create_default_context(cafile=path("ca.pem"))
         self.process = subprocess.Popen(
-            [os.path.join(directory, "echo_server"), "--port", "0", *flags],
+            [os.path.join(BIN_DIR, "echo_server"), "--port", "0", *flags],
             stdout=subprocess.PIPE,
         )
         line = self.process.stdout.readline().decode()
