@@ -1,20 +1,24 @@
 """Clients that lie, flood, sleep and vanish, against the echo program, while its memory, its use of
 the processor and the latency that a well-behaved client sees are watched.
 
-    PUSHHUB_BIN_DIR=build/dev/bin python3 tests/conformance/abuse.py [--list] [PATTERN...]
+    PUSHHUB_BIN_DIR=build/dev/bin python3 tests/conformance/abuse.py [--list] [--over plain]
+        [--over deflate] [--over tls] [PATTERN...]
 
-After each case: its own expectation, the program alive, every connection gone, the processor idle,
-memory bounded, and the control client served in time.
+Most cases are for a server over TCP, others for one that compresses, or has TLS. After each case:
+its own expectation, the program alive, every connection gone, the processor idle, memory bounded,
+and the control client served in time.
 """
 
 import argparse
 import concurrent.futures
+import functools
 import multiprocessing
 import random
 import re
 import resource
 import select
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -23,8 +27,8 @@ import traceback
 
 sys.dont_write_bytecode = True
 
-from wire import (BINARY, CLOSE, CONT, PING, PONG, REQUEST, TARGET, TEXT, Reader, Server, Wrong,
-                  close, frame, header, mask)
+from wire import (BINARY, CLOSE, CONT, DEFLATE, OVER, PING, PONG, REQUEST, RSV1, TARGET, TEXT,
+                  Reader, Server, Wrong, close, deflated, frame, header, mask, offering, squeezed)
 
 SECONDS = 15  # that a connection may take to end
 LATENCY = 0.25  # p99 of the control client, seconds
@@ -36,10 +40,18 @@ MESSAGE = 65536  # the program's limit
 # ---- clients ---------------------------------------------------------------------------------
 
 
-class Client:
-    """A blocking socket. `receive_buffer` small: the peer is blocked early."""
+@functools.lru_cache(maxsize=None)
+def tls_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
-    def __init__(self, port, handshake=True, receive_buffer=None, behind=b""):
+
+class Client:
+    """A blocking socket. `receive_buffer` small: the peer is blocked early. `over`: with TLS, or an
+    offer to compress."""
+
+    def __init__(self, port, handshake=True, receive_buffer=None, behind=b"", over="plain"):
         self.socket = socket.socket()
         self.socket.settimeout(SECONDS)
         if receive_buffer:
@@ -47,8 +59,10 @@ class Client:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = Reader()
+        if over == "tls":
+            self.socket = tls_context().wrap_socket(self.socket)
         if handshake:
-            self.send(REQUEST + behind)
+            self.send((offering(DEFLATE) if over == "deflate" else REQUEST) + behind)
             while self.reader.head is None:
                 self.read()
             if not self.reader.head.startswith(b"HTTP/1.1 101 "):
@@ -136,9 +150,9 @@ class Client:
         self.socket.close()
 
 
-def control(port, pipe):
+def control(port, pipe, over):
     """In a process of its own: a round trip every few milliseconds; tells how long they took."""
-    client = Client(port)
+    client = Client(port, over=over)
     times, number, running = [], 0, False
     while True:
         if pipe.poll(0 if running else None):
@@ -159,17 +173,17 @@ def control(port, pipe):
 
 # ---- the cases -------------------------------------------------------------------------------
 
-cases = []  # (name, function(port), slow)
+cases = []  # (name, function(port), slow, over)
 
 
-def case(name, slow=False):
+def case(name, slow=False, over="plain"):
     def take(function):
-        cases.append((name, function, slow))
+        cases.append((name, function, slow, over))
         return function
     return take
 
 
-def speaks(name, data, *statuses, more=None):
+def speaks(name, data, *statuses):
     """Bytes instead of a handshake: an answer with one of these statuses (None: any end will do),
     and the end of the connection."""
     @case(f"handshake: {name}")
@@ -210,6 +224,14 @@ speaks("0xff", b"\xff" * 1000, 400)
 speaks("empty lines", b"\r\n" * 5000, 400)
 speaks("blanks", b" " * 5000, 400)
 speaks("one megabyte of letters", b"A" * (1 << 20), 501, 431)
+speaks("HTTP/2 by Upgrade", head("HTTP2-Settings: AAMAAABk").replace(b"websocket", b"h2c", 1), 400,
+       404, 426)
+speaks("a CONNECT", b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost:22\r\n\r\n", 400, 405)
+speaks("a body that is announced, and waited for", head("Content-Length: 5",
+       "Expect: 100-continue"), 413, 417)
+speaks("a body in chunks", head("Transfer-Encoding: chunked") + b"5\r\nhello\r\n0\r\n\r\n", 400)
+speaks("a body that says nothing of itself", head(start="GET / HTTP/1.1") + b"hello" * 1000, 404)
+speaks("1000 requests at once", head(start="GET / HTTP/1.1") * 1000, 404)
 for seed in range(8):
     speaks(f"random bytes {seed}", b"\0" + random.Random(seed).randbytes(4000), 400)
 
@@ -587,19 +609,320 @@ def half_open_request(port):
         client.rest()
 
 
+# Sockets as they can be, too.
+
+
+@case("socket: urgent data in the middle of a frame")
+def urgent(port):
+    with Client(port) as client:
+        data = frame(PING, b"x" * 100)
+        client.send(data[:50])
+        client.socket.send(b"!", socket.MSG_OOB)  # no part of the stream
+        client.send(data[50:])
+        client.echo()
+
+
+@case("socket: 2000 segments of one byte on 50 connections, then a reset")
+def segments(port):
+    clients = [Client(port, handshake=False) for _ in range(50)]
+    for byte in REQUEST[:40]:
+        for client in clients:
+            client.send(bytes([byte]))
+    for client in clients:
+        client.reset()
+
+
+@case("socket: frames while the client lets nobody send to it")
+def deaf(port):
+    with Client(port) as client:
+        client.socket.shutdown(socket.SHUT_RD)
+        client.flood(frame(TEXT, b"x" * 1000) * 10, 0.7)
+
+
+@case("socket: a port scanner's visits")
+def scanner(port):
+    for probe in (b"", b"\n", b"\r\n\r\n", b"GET / HTTP/1.0\r\n\r\n", b"HELP\r\n", b"\0" * 4,
+                  b"\x03\0\0\x0b\x06\xe0\0\0\0\0\0", b"\x16\x03\0\0S\x01\0\0O\x03\0"):
+        for act in (Client.reset, half_close):
+            for _ in range(20):
+                with Client(port, handshake=False) as client:
+                    try:
+                        client.send(probe)
+                        act(client)
+                    except OSError:
+                        pass
+
+
+# ---- with compression ------------------------------------------------------------------------
+
+ZEROS = bytes(MESSAGE)
+BOMB = deflated(bytes(256 << 20), 9)
+BLOCK = b"\0\0\0\xff\xff"  # nothing, compressed
+
+
+def compressed(name, data, codes=(), clients=1):
+    """Frames at once, from that many clients; each is closed with one of the codes, or goes on."""
+    @case(f"deflate: {name}", over="deflate")
+    def run(port):
+        all_of_them = [Client(port, over="deflate") for _ in range(clients)]
+        def play(client):
+            try:
+                client.send(data)
+            except ConnectionError:
+                pass  # what came back decides
+        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+            list(pool.map(play, all_of_them))
+        for client in all_of_them:
+            client.ends(*codes) if codes else client.echo()
+            client.socket.close()
+
+
+whole = lambda *arguments: b"".join(squeezed(*arguments))
+compressed("256 MiB in a message", whole(BINARY, BOMB), (1009,))
+compressed("256 MiB in a message of fragments", whole(BINARY, BOMB, 300), (1009,))
+compressed("256 MiB in a message, 50 times", whole(BINARY, BOMB), (1009,), clients=50)
+compressed("256 MiB of text", whole(TEXT, deflated(b"x" * (256 << 20), 1)), (1009,))
+compressed("a byte more than is allowed", whole(BINARY, deflated(ZEROS + b"x")), (1009,))
+compressed("the header of 1 GiB", header(BINARY, 1 << 30, rsv=RSV1), (1009,))
+compressed("a bomb in a bomb", whole(BINARY, deflated(BOMB[:MESSAGE])))
+compressed("a bomb behind messages", whole(TEXT, deflated(b"x")) * 50 + whole(BINARY, BOMB),
+           (1009,))
+compressed("a megabyte of empty blocks", whole(BINARY, BLOCK * 200_000), (1009,))
+compressed("a megabyte of empty blocks in fragments", whole(BINARY, BLOCK * 200_000, 200),
+           (1008, 1009))
+compressed("broken messages from 50 clients", whole(TEXT, b"\x06" * 1000), (1007,), clients=50)
+compressed("stored blocks of one byte", whole(BINARY, b"\0\1\0\xfe\xffx" * 5000 + b"\0"))
+compressed("a table of codes for each message",
+           whole(BINARY, deflated(bytes(range(250)) * 4 + b"e" * 900, 9)) * 200)
+for seed in range(12):
+    compressed(f"random bytes {seed}",
+               whole(BINARY, random.Random(200 + seed).randbytes(5000)), (1007, 1009))
+
+
+def compressed_flood(name, data, reads, seconds=1.0, clients=1):
+    @case(f"deflate: {name}, {'echoes are read' if reads else 'and nothing is read'}",
+          over="deflate")
+    def run(port):
+        def play(client):
+            if not reads:
+                client.flood(data, seconds)
+                client.reset()
+                return
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                client.send(data)
+                client.read()
+                client.reader.events.clear()
+            client.echo()
+            client.socket.close()
+        all_of_them = [Client(port, receive_buffer=None if reads else 4096, over="deflate")
+                       for _ in range(clients)]
+        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+            list(pool.map(play, all_of_them))
+
+
+for reads in (True, False):
+    compressed_flood("64 KiB in eighty bytes", whole(BINARY, deflated(ZEROS, 9)), reads)
+    compressed_flood("noise", whole(BINARY, deflated(random.Random(1).randbytes(60000))), reads)
+    compressed_flood("small texts", whole(TEXT, deflated(b"hello" * 5)) * 20, reads)
+    compressed_flood("8 clients with 64 KiB in eighty bytes", whole(BINARY, deflated(ZEROS, 9)),
+                     reads, clients=8)
+
+
+@case("deflate: 300 clients in the middle of a message", over="deflate")
+def unfinished_compressed(port):
+    clients = [Client(port, over="deflate") for _ in range(300)]
+    data = deflated(ZEROS[:-1], 1)
+    for client in clients:
+        client.send(frame(BINARY, data + b"\0\0\xff\xff", fin=False, rsv=RSV1))
+    clients[0].send(frame(PING))
+    while not clients[0].reader.events:
+        clients[0].read()
+    for client in clients:
+        client.reset()
+
+
+@case("deflate: 300 resets in the middle of a message", over="deflate")
+def reset_compressed(port):
+    for _ in range(300):
+        with Client(port, over="deflate") as client:
+            client.send(frame(BINARY, deflated(ZEROS)[:40], fin=False, rsv=RSV1))
+            client.reset()
+
+
+@case("deflate: seven kilobytes of offers", over="deflate")
+def many_offers(port):
+    for offers in ((f"{DEFLATE}; x=y, " * 240)[:-2], "a," * 3500 + "a", f"{DEFLATE}" + "; x" * 2000,
+                   'a; b="' + "\\c" * 3000 + '"'):
+        with Client(port, handshake=False) as client:
+            client.send(offering(offers))
+            while client.reader.head is None:
+                client.read()
+            if not client.reader.head.startswith(b"HTTP/1.1 101 ") or client.reader.window:
+                raise Wrong(f"answered with {client.reader.head!r}")
+            client.echo()
+
+
+# ---- TLS -------------------------------------------------------------------------------------
+
+
+def client_hello():
+    taken, given = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        tls_context().wrap_bio(taken, given).do_handshake()
+    except ssl.SSLWantReadError:
+        return given.read()
+
+
+HELLO = client_hello()
+record = lambda kind, data, version=0x303: struct.pack(">BHH", kind, version, len(data)) + data
+
+
+def tls_speaks(name, data, ends=True):
+    """Bytes instead of TLS: the connection ends, if need be because the client goes."""
+    @case(f"tls: {name}", over="tls")
+    def run(port):
+        with Client(port, handshake=False) as client:
+            try:
+                client.send(data)
+                if not ends:
+                    client.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            if b"HTTP/" in client.rest():
+                raise Wrong("HTTP without TLS")
+
+
+tls_speaks("a request without TLS", REQUEST)
+tls_speaks("NULs", bytes(1000))
+tls_speaks("0xff", b"\xff" * 1000)
+for seed in range(6):
+    tls_speaks(f"random bytes {seed}", random.Random(300 + seed).randbytes(3000), ends=False)
+    tls_speaks(f"a record of random bytes {seed}",
+               record(22, random.Random(400 + seed).randbytes(500)), ends=False)
+    broken = bytearray(HELLO)
+    for _ in range(5):
+        broken[random.Random(seed).randrange(9, len(broken))] ^= 0xFF
+    tls_speaks(f"a ClientHello with wrong bytes {seed}", bytes(broken), ends=False)
+tls_speaks("a record of 65535 bytes", struct.pack(">BHH", 22, 0x303, 65535) + bytes(65535))
+tls_speaks("a ClientHello of 16 MiB", record(22, b"\1\xff\xff\xff" + bytes(16000)) * 40)
+tls_speaks("a megabyte of empty records", record(22, b"") * 200_000)
+tls_speaks("data before the handshake", record(23, REQUEST))
+tls_speaks("10000 alerts", record(21, b"\1\0") * 10_000)
+tls_speaks("10000 warnings", record(21, b"\1\x5a") * 10_000)
+tls_speaks("10000 ChangeCipherSpecs", record(20, b"\1") * 10_000)
+tls_speaks("a heartbeat", record(24, b"\1\x40\0" + bytes(16)))
+tls_speaks("SSL 2", bytes.fromhex("802e0100020015000000100100800700c0") + bytes(32))
+tls_speaks("SSL 3", record(22, HELLO[5:9] + b"\3\0" + HELLO[11:], 0x300), ends=False)
+tls_speaks("two ClientHellos", HELLO * 2)
+tls_speaks("a ClientHello and data that is not encrypted", HELLO + record(23, REQUEST) * 100)
+for size in (1, 5, 6, 50, len(HELLO) - 1):
+    tls_speaks(f"{size} bytes of a ClientHello, and no more", HELLO[:size], ends=False)
+tls_speaks("a ClientHello in records of one byte",
+           b"".join(record(22, HELLO[i : i + 1], 0x301) for i in range(5, len(HELLO))), ends=False)
+
+
+@case("tls: 300 ClientHellos and nothing more", over="tls")
+def hellos(port):
+    clients = [Client(port, handshake=False) for _ in range(300)]
+    for client in clients:
+        client.send(HELLO)
+    for client in clients:
+        if not client.socket.recv(1 << 16):
+            raise Wrong("no ServerHello")
+    for client in clients:
+        client.reset()
+
+
+def tls_storm(name, count, act, handshake=True):
+    @case(f"tls: {count} {name}", over="tls")
+    def run(port):
+        for _ in range(count):
+            with Client(port, over="tls") if handshake else Client(port, False) as client:
+                act(client)
+
+
+tls_storm("ClientHellos and a reset", 500, lambda c: (c.send(HELLO), c.reset()), False)
+tls_storm("half ClientHellos and a reset", 500, lambda c: (c.send(HELLO[:99]), c.reset()), False)
+tls_storm("connections that close at once", 500, lambda c: None, False)
+tls_storm("sessions and a reset", 100, lambda c: (c.send(frame(BINARY, ZEROS)), c.reset()))
+tls_storm("sessions that end without a word", 100, lambda c: c.send(frame(TEXT, b"x")))
+tls_storm("violations", 100, lambda c: (c.send(frame(3)), c.ends(1002)))
+
+
+@case("tls: a frame in records of one byte", over="tls")
+def tiny_records(port):
+    with Client(port, over="tls") as client:
+        for byte in frame(TEXT, b"x" * 3000):
+            client.send(bytes([byte]))
+        while (TEXT, b"x" * 3000) not in client.reader.events:
+            client.read()
+
+
+@case("tls: the end of TLS in the middle of a frame", over="tls")
+def early_end(port):
+    with Client(port, over="tls") as client:
+        client.send(header(TEXT, 100) + b"x")
+        try:
+            client.socket.unwrap()
+        except (OSError, ssl.SSLError):
+            pass
+
+
+@case("tls: rubbish in the middle of a session", over="tls")
+def rubbish_inside(port):
+    for rubbish in (b"\0" * 100, record(23, bytes(100)), record(22, bytes(100)), REQUEST):
+        with Client(port, over="tls") as client:
+            client.echo()
+            with socket.socket(fileno=client.socket.detach()) as plain:
+                plain.settimeout(SECONDS)
+                plain.sendall(rubbish)
+                try:
+                    while plain.recv(1 << 16):
+                        pass
+                except ConnectionError:
+                    pass
+
+
+def tls_flood(name, data, clients=1):
+    @case(f"tls: {clients} clients send {name}, and read nothing", over="tls")
+    def run(port):
+        all_of_them = [Client(port, receive_buffer=4096, over="tls") for _ in range(clients)]
+        def play(client):
+            client.socket.settimeout(0.3)
+            end = time.monotonic() + 1
+            try:
+                while time.monotonic() < end:
+                    client.socket.sendall(data)
+            except OSError:  # it takes no more
+                pass
+            client.reset()
+        with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+            list(pool.map(play, all_of_them))
+
+
+for clients in (1, 20):
+    tls_flood("64 KiB", frame(BINARY, ZEROS), clients)
+    tls_flood("pings", frame(PING, b"x" * 125) * 100, clients)
+tls_flood("empty texts", frame(TEXT) * 1000)
+
+
 # These wait for the program's own deadlines, and run at the same time.
 
 
-def times_out(name, first, piece=b"", every=0.1, status=408):
-    @case(f"slow: {name}", slow=True)
+def times_out(name, first, piece=b"", every=0.1, status=408, over="plain", tls=False):
+    @case(f"slow: {name}", slow=True, over=over)
     def run(port):
-        with Client(port, handshake=False) as client:
+        with Client(port, handshake=False, over="tls" if tls else "plain") as client:
             started = time.monotonic()
             client.send(first)
-            answer = b""
+            answer, seen = b"", 0
             while time.monotonic() - started < SECONDS + 5:
                 if select.select([client.socket], [], [], every)[0]:
-                    answer = client.rest()
+                    answer += client.socket.recv(1 << 16) if status is None else client.rest()
+                    if status is None and len(answer) != seen:  # the server's side of TLS
+                        seen = len(answer)
+                        continue
                     break
                 try:
                     client.send(piece)
@@ -608,7 +931,7 @@ def times_out(name, first, piece=b"", every=0.1, status=408):
             took = time.monotonic() - started
             if not 8 < took < 14:
                 raise Wrong(f"ended after {took:.1f} s")
-            if answer and not answer.startswith(b"HTTP/1.1 %d " % status):
+            if answer and status and not answer.startswith(b"HTTP/1.1 %d " % status):
                 raise Wrong(f"answered with {answer[:40]!r}")
 
 
@@ -618,6 +941,12 @@ times_out("a header line every 200 ms", REQUEST[:-2], b"X: y\r\n", 0.2)
 times_out("a request that lacks its last byte", REQUEST[:-1])
 times_out("half a request line", b"GET /webso")
 times_out("one empty line", b"\r\n")
+times_out("a connection that says nothing instead of TLS", b"", over="tls")
+times_out("half a ClientHello", HELLO[:50], over="tls")
+times_out("a ClientHello, and nothing more", HELLO, over="tls", status=None)
+times_out("a ClientHello byte by byte", HELLO[:9], b"\0", 0.3, over="tls")
+times_out("TLS, and no request", b"", over="tls", tls=True)
+times_out("TLS, and a request byte by byte", b"", b"G", 0.3, over="tls", tls=True)
 times_out("a folded line every 200 ms", REQUEST[:-2] + b"X: y\r\n", b" z\r\n", 0.2)
 
 
@@ -730,7 +1059,8 @@ class Suite:
     def __init__(self, server):
         self.server = server
         self.pipe, end = multiprocessing.Pipe()
-        self.client = multiprocessing.Process(target=control, args=(server.port, end), daemon=True)
+        self.client = multiprocessing.Process(target=control, daemon=True,
+                                              args=(server.port, end, server.over))
         self.client.start()
         self.pipe.send("start")
         time.sleep(0.2)
@@ -792,25 +1122,36 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="*")
     parser.add_argument("--list", action="store_true", help="the names of the cases")
+    parser.add_argument("--over", choices=OVER, action="append", help="only so; may be repeated")
     parser.add_argument("--verbose", action="store_true", help="each case as it ends")
     arguments = parser.parse_args()
     chosen = [c for c in cases if all(re.search(p, c[0]) for p in arguments.pattern)]
     if arguments.list:
-        print("\n".join(name for name, _, _ in chosen))
+        print("\n".join(name for name, *_ in chosen))
         return 0
     # Room for a thousand connections, here and in the program, which inherits it.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, most), most))
+    bad = 0
+    for over in arguments.over or OVER:
+        these = [c for c in chosen if c[3] == over]
+        if these:
+            bad += play(over, these, arguments.verbose)
+    return 1 if bad or not chosen else 0
+
+
+def play(over, chosen, verbose):
+    """The number of cases that failed."""
     started = time.monotonic()
     failed = {}
-    with Server("--max-message", str(MESSAGE)) as server:
+    with Server("--max-message", str(MESSAGE), over=over) as server:
         suite = Suite(server)
 
         def fail(name, faults):
             if faults:
                 failed.setdefault(name, []).extend(faults)
 
-        slow = [(name, function) for name, function, is_slow in chosen if is_slow]
+        slow = [(name, function) for name, function, is_slow, _ in chosen if is_slow]
         if slow:
             with concurrent.futures.ThreadPoolExecutor(len(slow)) as pool:
                 def all_at_once(port):
@@ -821,12 +1162,12 @@ def main():
                         except Exception as error:
                             fail(running[future], [f"{type(error).__name__}: {error}"])
                 fail("slow: all together", suite.run("slow: all together", all_at_once))
-        for name, function, is_slow in chosen:
+        for name, function, is_slow, _ in chosen:
             if is_slow:
                 continue
             begun = time.monotonic()
             fail(name, suite.run(name, function))
-            if arguments.verbose:
+            if verbose:
                 took = time.monotonic() - begun
                 print(f"{took:5.1f} s, {server.rss():5.0f} MiB  {name}", flush=True)
             if server.process.poll() is not None:
@@ -849,8 +1190,9 @@ def main():
     for what, (value, name) in suite.worst.items():
         factor, unit = units[what]
         print(f"worst {what}: {value * factor:.0f} {unit}, {name}")
-    print(f"{len(chosen)} cases, {len(failed)} failed, {time.monotonic() - started:.0f} s")
-    return 1 if failed or not chosen else 0
+    print(f"{over}: {len(chosen)} cases, {len(failed)} failed, {time.monotonic() - started:.0f} s",
+          flush=True)
+    return len(failed)
 
 
 if __name__ == "__main__":

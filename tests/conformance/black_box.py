@@ -1,13 +1,18 @@
-"""The echo program as a black box over TCP, against RFC 6455: what any client may send it, and what
-has to come back, frame by frame. Prints every failure and a summary.
+"""The echo program as a black box, against RFC 6455 and RFC 7692: what any client may send it, and
+what has to come back, frame by frame. Prints every failure and a summary.
 
-    PUSHHUB_BIN_DIR=build/dev/bin python3 tests/conformance/black_box.py [--list] [PATTERN...]
+    PUSHHUB_BIN_DIR=build/dev/bin python3 tests/conformance/black_box.py [--list] [--over plain]
+        [--over deflate] [--over tls] [--full] [PATTERN...]
 
-A PATTERN (regular expression) picks cases by their name, which starts with the section of the RFC.
+A PATTERN (regular expression) picks cases by their name, which starts with the section of the RFC;
+those of RFC 7692 with 7692. Each case is run over TCP, with compression agreed on, and over TLS; of
+the long ones only a part, unless --full is given, which takes a quarter of an hour.
 """
 
 import argparse
 import asyncio
+import functools
+import random
 import re
 import socket
 import struct
@@ -17,10 +22,11 @@ from dataclasses import dataclass, field
 
 sys.dont_write_bytecode = True
 
-from wire import (ACCEPT, BINARY, CLOSE, CONT, PING, PONG, REQUEST, TARGET, TEXT, Reader, Server,
-                  Wrong, close, fragments, frame, header, mask)
+from wire import (ACCEPT, BINARY, CLOSE, CONT, DEFLATE, OVER, PING, PONG, REQUEST, RSV1, TARGET,
+                  TEXT, Reader, Server, Wrong, close, deflated, fragments, frame, header, mask,
+                  offering, squeezed)
 
-DEADLINE = 30.0
+DEADLINE = 30.0  # of a case, seconds; ten times that with --full
 PARALLEL = 24
 LIMIT = 16 * 1024 * 1024
 MIB = 1024 * 1024
@@ -37,7 +43,12 @@ class Case:
     reason: bytes = None  # and its reason, if that matters
     cut: int = 0  # writes of that many bytes; 0: as `sends` says
     unordered: bool = False  # pongs may overtake messages (5.5.2 wants them "as soon as practical")
-    heavy: bool = False
+    heavy: bool = False  # over TCP only, unless all is wanted
+    over: tuple = OVER
+    offer: str = DEFLATE  # with compression
+    compressed: bool = False  # at least one echo must be
+    build: object = None  # fills `sends` and `expects`, when it is the case's turn
+    count: int = 1000  # messages of those
 
 
 NO_CODE = -1
@@ -118,13 +129,16 @@ for key in (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\0\0\0\1", b"abcd"):
 # ---- 5.2: reserved bits and opcodes ----------------------------------------------------------
 
 for rsv in range(1, 8):
+    # With compression RSV1 alone says that a message is compressed.
+    over = ("plain", "tls") if rsv == RSV1 else OVER
     for opcode, payload in ((TEXT, b"hello"), (BINARY, b"hello"), (PING, b"hello"),
                             (PONG, b"hello"), (CLOSE, b"\x03\xe8"), (TEXT, b"")):
         add(f"5.2 RSV {rsv} on opcode {opcode}, {len(payload)} bytes",
-            [frame(opcode, payload, rsv=rsv)], closes=FAILS)
+            [frame(opcode, payload, rsv=rsv)], closes=FAILS,
+            over=over if opcode in (TEXT, BINARY) else OVER)
     each_way(f"5.2 RSV {rsv} behind a good message",
              [frame(TEXT, b"good"), frame(TEXT, b"bad", rsv=rsv), frame(PING)], [(TEXT, b"good")],
-             closes=FAILS)
+             closes=FAILS, over=over)
     add(f"5.2 RSV {rsv} on a continuation",
         [frame(TEXT, b"a", fin=False), frame(CONT, b"b", rsv=rsv)], closes=FAILS)
 for opcode in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15):
@@ -309,8 +323,9 @@ each_way("5.5.1 close in the middle of a message",
          [frame(TEXT, b"frag", fin=False), close(), frame(CONT, b"ment")], closes=(1000,))
 each_way("5.5.1 close between the bytes of a character",
          [frame(TEXT, b"\xe2\x9a", fin=False), close(4000)], closes=(4000,))
-add("5.5.1 256 KiB, then close", [frame(TEXT, b"x" * 262144), close()], [(TEXT, b"x" * 262144)],
-    closes=(1000,))
+for name, after in (("", b""), (", then a ping", frame(PING))):
+    add(f"5.5.1 256 KiB, then close{name}", [frame(TEXT, b"x" * 262144), close(), after],
+        [(TEXT, b"x" * 262144)], closes=(1000,))
 for name, bad in (("opcode", frame(3)), ("mask", frame(TEXT, b"x", masked=False)),
                   ("UTF-8", frame(TEXT, b"\xff"))):
     each_way(f"7.1.7 a wrong {name} behind messages",
@@ -328,6 +343,9 @@ for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
         data = pattern(opcode, 4 * MIB)
         add(f"6 {kind} of 4 MiB in fragments of {size}", [b"".join(fragments(opcode, data, size))],
             [(opcode, data)], heavy=True)
+    data = pattern(opcode, 16 * MIB)
+    add(f"6 {kind} of 16 MiB in fragments of 64 KiB", [b"".join(fragments(opcode, data, 65536))],
+        [(opcode, data)], heavy=True)
     for cut in (64, 128, 256, 512, 1024, 2048):
         data = pattern(opcode, MIB)
         add(f"6 {kind} of 1 MiB written {cut} at a time", [frame(opcode, data)], [(opcode, data)],
@@ -339,6 +357,202 @@ for opcode, kind in ((TEXT, "text"), (BINARY, "binary")):
         add(f"6 100 {kind} messages of {size} bytes, one after the other's echo",
             [part for i in range(100) for part in (frame(opcode, data), i + 1)],
             [(opcode, data)] * 100)
+
+# ---- conversations that were thought up by chance --------------------------------------------
+
+VIOLATIONS = (
+    (frame(3), 1002), (frame(11, b"x"), 1002), (frame(TEXT, b"x", masked=False), 1002),
+    (frame(TEXT, b"x", rsv=1), 1002), (frame(PING, fin=False), 1002), (header(PING, 126), 1002),
+    (frame(CLOSE, b"\x03"), 1002), (close(1005), 1002), (close(1000, b"\xff"), 1007),
+    (frame(BINARY, b"x", form=8), 1002), (header(BINARY, LIMIT + 1), 1009), (close(4999), 4999),
+)
+
+
+def chance(seed):
+    """Messages in any number of fragments with control frames between them, a violation or a close
+    at the end of most, and writes that end anywhere."""
+    dice = random.Random(seed)
+    data, expects = b"", []
+    bad = dice.choice((None, *VIOLATIONS))
+    for number in range(dice.randrange(1, 12)):
+        opcode = dice.choice((TEXT, BINARY))
+        text = "".join(dice.choice("ab €ü👍\0") for _ in range(dice.choice((0, 1, 20, 130, 3000))))
+        payload = text.encode() if opcode == TEXT else dice.randbytes(len(text))
+        pieces = [0, len(payload)]
+        pieces += (dice.randrange(len(payload) + 1) for _ in range(dice.choice((0, 0, 1, 5))))
+        pieces.sort()
+        for i in range(len(pieces) - 1):
+            if i and dice.random() < 0.3:
+                control = dice.randbytes(dice.randrange(126))
+                kind = dice.choice((PING, PONG))
+                data += frame(kind, control)
+                expects += [(PONG, control)] if kind == PING else []
+            data += frame(CONT if i else opcode, payload[pieces[i] : pieces[i + 1]],
+                          fin=i == len(pieces) - 2)
+        expects.append((opcode, payload))
+    if bad:
+        data += bad[0] + dice.randbytes(dice.randrange(40))
+    cuts = sorted(dice.randrange(len(data)) for _ in range(dice.choice((0, 3, 50))))
+    writes = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])]
+    add(f"5 a conversation by chance, {seed}", writes, expects, unordered=True,
+        closes=(bad[1],) if bad else None)
+
+
+for seed in range(80):
+    chance(seed)
+
+# ---- RFC 7692: compressed messages -----------------------------------------------------------
+
+HELLO = bytes.fromhex("f248cdc9c90700")
+
+
+def deflate(name, sends, expects=(), **more):
+    """Over a session that has agreed on compression."""
+    each_way(f"7692 {name}", sends, expects, over=("deflate",), **more)
+
+
+for name, data, text in (
+        ("7.2.3.1 one block", HELLO, b"Hello"),
+        ("7.2.3.3 a block without compression", bytes.fromhex("000500faff48656c6c6f00"), b"Hello"),
+        ("7.2.3.4 BFINAL", bytes.fromhex("f348cdc9c9070000"), b"Hello"),
+        ("7.2.3.5 two blocks", bytes.fromhex("f24805000000ffffcac9c90700"), b"Hello"),
+        ("7.2.3.6 an empty message", b"\0", b""), ("7.2.2 no byte at all", b"", b"")):
+    for opcode in (TEXT, BINARY):
+        deflate(f"{name}, opcode {opcode}", squeezed(opcode, data), [(opcode, text)])
+        deflate(f"{name}, opcode {opcode}, a fragment per byte", squeezed(opcode, data, 1),
+                [(opcode, text)])
+first, rest = squeezed(TEXT, HELLO, 4)
+deflate("6 empty fragments", [frame(TEXT, fin=False, rsv=RSV1), frame(CONT, fin=False),
+                              frame(CONT, HELLO, fin=False), frame(CONT)], [(TEXT, b"Hello")])
+deflate("6 control frames between fragments", [first, frame(PING, b"p"), frame(PONG), rest],
+        [(PONG, b"p"), (TEXT, b"Hello")])
+deflate("6 not compressed, compressed, not compressed",
+        [frame(BINARY, HELLO), *squeezed(BINARY, HELLO), frame(TEXT, b"plain")],
+        [(BINARY, HELLO), (BINARY, b"Hello"), (TEXT, b"plain")])
+deflate("6 a message between the fragments", [first, frame(TEXT, b"x"), rest], closes=FAILS)
+deflate("6 a compressed message between the fragments", [first, *squeezed(TEXT, HELLO), rest],
+        closes=FAILS)
+deflate("6 close between the fragments", [first, close(4000), rest], closes=(4000,))
+for rsv in (1, 2, RSV1, 5, 6, 7):
+    deflate(f"6.1 RSV {rsv} on a later fragment", [first, frame(CONT, HELLO[4:], rsv=rsv)],
+            closes=FAILS)
+    deflate(f"6.1 RSV {rsv} on a later fragment of what is not compressed",
+            [frame(TEXT, b"a", fin=False), frame(CONT, HELLO, rsv=rsv)], closes=FAILS)
+    for opcode, payload in ((PING, b""), (PONG, b"x"), (CLOSE, b"\x03\xe8"), (CONT, HELLO)):
+        deflate(f"6.1 RSV {rsv} on opcode {opcode}", [frame(opcode, payload, rsv=rsv)],
+                closes=FAILS)
+        deflate(f"6.1 RSV {rsv} on opcode {opcode}, between the fragments",
+                [first, frame(opcode, payload, rsv=rsv), rest], closes=FAILS)
+deflate("7.2.3.2 a message refers to the one before", squeezed(TEXT, HELLO)
+        + squeezed(TEXT, bytes.fromhex("f200110000")), [(TEXT, b"Hello")], closes=(1007,))
+for name, data in (("kind of block", b"\x06"), ("length of a block", b"\0\5\0\0\0"),
+                   ("distance", bytes.fromhex("f2001100")), ("table of codes", b"\xfc" + b"\xff" * 9),
+                   ("byte behind BFINAL", bytes.fromhex("f348cdc9c9070006"))):
+    deflate(f"7.2.2 a wrong {name}", squeezed(BINARY, data), closes=(1007,))
+    deflate(f"7.2.2 a wrong {name}, known at once", [frame(BINARY, data, fin=False, rsv=RSV1)],
+            closes=(1007,))
+    if name != "distance":  # which reaches back to the "Hello" then
+        deflate(f"7.2.2 a wrong {name} in the middle",
+                squeezed(BINARY, HELLO + b"\0\0\xff\xff" + data), closes=(1007,))
+for size in range(1, 6):
+    deflate(f"7.2.2 a message that is cut after {size} bytes", squeezed(TEXT, HELLO[:size]),
+            closes=(1007,))
+for name, text in GOOD_TEXT.items():
+    deflate(f"8.1 text is UTF-8: {name}", squeezed(TEXT, deflated(text)), [(TEXT, text)])
+for name, text in BAD_TEXT.items():
+    deflate(f"8.1 not UTF-8: {name}", squeezed(TEXT, deflated(text)), closes=(1007,))
+    deflate(f"8.1 not UTF-8, known before the message has ended: {name}",
+            [frame(TEXT, deflated(text) + b"\0\0\xff\xff", fin=False, rsv=RSV1)], closes=(1007,))
+for name, text in CUT_SHORT.items():
+    deflate(f"8.1 ends in a character: {name}", squeezed(TEXT, deflated(text)), closes=(1007,))
+    deflate(f"8.1 ends in a character, with an empty last fragment: {name}",
+            [frame(TEXT, deflated(text), fin=False, rsv=RSV1), frame(CONT)], closes=(1007,))
+zeros = bytes(LIMIT)
+bomb = deflated(zeros * 4)
+for name, size in (("", None), (" in fragments", 1000)):
+    add(f"7692 8 the largest message{name}", squeezed(BINARY, deflated(zeros), size),
+        [(BINARY, zeros)], over=("deflate",), compressed=True)
+    add(f"7692 8 a byte more than the largest message{name}",
+        squeezed(BINARY, deflated(zeros + b"x"), size), closes=(1009,), over=("deflate",))
+    add(f"7692 8 a bomb of 64 MiB{name}", squeezed(BINARY, bomb, size),
+        closes=(1009,), over=("deflate",))
+
+# Data of several kinds and sizes, as it is found: a round trip for each message.
+SIZES = [(16, 0), (64, 0), (256, 0), (1024, 0), (4096, 0), (8192, 0), (16384, 0), (32768, 0),
+         (65536, 0), (131072, 0), (8192, 256), (16384, 256), (32768, 256), (65536, 256),
+         (131072, 256), (131072, 1024), (131072, 4096), (131072, 32768)]
+WORDS = "habe nun ach philosophie juristerei und medizin durchaus studiert mit heißem bemühn".split()
+DATA_SIZE = 400_000
+
+
+KINDS = ("prose", "JSON", "HTML", "picture", "noise")
+
+
+@functools.lru_cache(maxsize=None)
+def corpus(kind):
+    dice = random.Random(7692)
+    number = dice.randrange
+    if kind == "picture":
+        return bytes(100 + i % 512 // 5 + i // 10240 + number(4) for i in range(DATA_SIZE))
+    make = {
+        "prose": lambda: dice.choice(WORDS).encode() + b" ",
+        "JSON": lambda: b'{"id":%d,"user":"%04d","tags":["a","b"],"on":true},' % (
+            number(10**6), number(100)),
+        "HTML": lambda: b'<li class="item"><a href="/item/%d">%d &amp; more</a></li>\n' % (
+            number(1000), number(1000)),
+        "noise": lambda: dice.randbytes(1000),
+    }[kind]
+    data = bytearray()
+    while len(data) < DATA_SIZE:
+        data += make()
+    return bytes(data)
+
+
+@functools.lru_cache(maxsize=64)
+def messages(kind, size, bits):
+    """A few of them, with their compressed form."""
+    data = corpus(kind)
+    starts = range(0, min(20 * size, DATA_SIZE - size + 1), size)
+    return [(data[at : at + size], deflated(data[at : at + size], bits=bits)) for at in starts]
+
+
+def exchange(name, kind, size, fragment, offer=DEFLATE, bits=15, compressed=True):
+    def build(case):
+        # Prose has characters of two bytes, which a message may cut.
+        opcode = TEXT if kind in ("JSON", "HTML") else BINARY
+        chosen = messages(kind, size, bits)
+        for i in range(case.count):
+            payload, data = chosen[i % len(chosen)]
+            frames = squeezed(opcode, data, fragment) if compressed else [frame(opcode, payload)]
+            case.sends += [b"".join(frames), i + 1]
+            case.expects.append((opcode, payload))
+    cases.append(Case(f"7692 {name}, {kind}, {size} bytes, fragments of {fragment or 'any size'}",
+                      [], [], over=("deflate",), offer=offer, build=build,
+                      compressed=compressed and kind != "noise" and size >= 256))
+
+
+for kind in KINDS:
+    for size, fragment in SIZES:
+        exchange("12 messages", kind, size, fragment)
+BITS = "server_max_window_bits"
+NO_TAKEOVER = f"{DEFLATE}; server_no_context_takeover"
+OFFERS = (
+    DEFLATE, NO_TAKEOVER, f"{DEFLATE}; {BITS}=9; client_max_window_bits",
+    f"{DEFLATE}; {BITS}=12; client_max_window_bits=9", f"{DEFLATE}; {BITS}=15",
+    f"{NO_TAKEOVER}; {BITS}=9; client_no_context_takeover", f"{NO_TAKEOVER}; {BITS}=15",
+    f"{DEFLATE}; {BITS}=8, {NO_TAKEOVER}; {BITS}=8, {NO_TAKEOVER}, {DEFLATE}",
+)
+for offer in OFFERS:
+    window = re.search(r"client_max_window_bits=(\d+)", offer)
+    for size, fragment in SIZES:
+        exchange(f"13 {offer}", "JSON", size, fragment, offer,
+                 int(window.group(1)) if window else 15)
+# What cannot be accepted leaves a session without compression.
+for offer in (f"{DEFLATE}; {BITS}=8", f"{DEFLATE}; {BITS}", f"{DEFLATE}; unknown",
+              "permessage-bzip2"):
+    exchange(f"13 {offer}", "JSON", 4096, 0, offer, compressed=False)
+    add(f"7692 5 RSV1 after {offer}", squeezed(TEXT, HELLO), closes=FAILS, offer=offer,
+        over=("deflate",))
 
 # ---- 4: the opening handshake ----------------------------------------------------------------
 
@@ -352,6 +566,7 @@ class Handshake:
     lacks: tuple = ()
     cut: int = 0
     heavy: bool = False
+    over: tuple = OVER
 
 
 GOOD = {
@@ -407,6 +622,23 @@ opens("9.1 an unknown extension is not accepted", {"Sec-WebSocket-Extensions": "
 opens("1.9 a subprotocol nobody chose is not accepted",
       {"Sec-WebSocket-Protocol": "chat, superchat"})
 opens("4.2.1 Content-Length: 0", {"Content-Length": "0"})
+for offer, lacks in (
+        (DEFLATE, b"window_bits"), (f"{DEFLATE}; {BITS}=10", b"client_max"),
+        (f"{DEFLATE}; client_max_window_bits", b"window_bits"),
+        (f"x-unknown; a=1, {DEFLATE}; unknown, {DEFLATE}", b"unknown"),
+        (f"{DEFLATE}; {BITS}=8, {DEFLATE}", b"window_bits")):
+    agreed = b"sec-websocket-extensions: permessage-deflate; server_no_context_takeover"
+    cases.append(Handshake(f"7692 5.1 {offer}", offering(offer), (101,), ANSWER + (agreed,),
+                           (lacks,), over=("deflate",)))
+    cases.append(Handshake(f"7692 5.1 {offer}, which the server does not have", offering(offer),
+                           (101,), ANSWER, (b"sec-websocket-extensions",), over=("plain", "tls")))
+for side in ("server", "client"):
+    for parameter in ("no_context_takeover=1", "no_context_takeover; {0}_no_context_takeover",
+                      "max_window_bits=7", "max_window_bits=16", "max_window_bits=010",
+                      "max_window_bits=x", "max_window_bits=9; {0}_max_window_bits=9"):
+        offer = f"{DEFLATE}; {side}_{parameter.format(side)}"
+        cases.append(Handshake(f"7692 7.1 {offer}", offering(offer), (101,), ANSWER,
+                               (b"sec-websocket-extensions",)))
 for name in ("Host", "Connection", "Sec-WebSocket-Key"):
     refused(f"4.2.1 without {name}", 400, {name: None})
 refused("4.2.1 without Upgrade", 426, {"Upgrade": None})
@@ -516,12 +748,19 @@ def judge(case, events):
         raise Wrong(f"got {shown(events)}, expected {shown(expects)}")
 
 
-async def run(case, port):
-    stream, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 21)
+async def connect(server):
+    return await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 21, ssl=server.tls,
+                                         server_hostname="localhost" if server.tls else None)
+
+
+async def run(case, server):
+    if case.build:
+        case.build(case)
+    stream, writer = await connect(server)
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection = Connection(stream, writer)
     try:
-        writer.write(REQUEST)
+        writer.write(offering(case.offer) if server.over == "deflate" else REQUEST)
         while connection.reader.head is None:
             if not await connection.read():
                 raise Wrong("no answer to the handshake")
@@ -541,6 +780,8 @@ async def run(case, port):
         if not events or events[-1][0] != CLOSE:
             raise Wrong(f"ended without a close frame, after {shown(events)}")
         judge(case, events[:-1])
+        if case.compressed and not connection.reader.inflations:
+            raise Wrong("nothing was compressed")
         payload = events[-1][1]
         code = struct.unpack(">H", payload[:2])[0] if payload else NO_CODE
         wanted = (1000,) if case.closes is None else case.closes
@@ -550,11 +791,13 @@ async def run(case, port):
         if await connection.read():
             raise Wrong("bytes behind the close frame")
     finally:
+        if case.build:
+            case.sends, case.expects = [], []
         writer.transport.abort()
 
 
-async def shake(case, port):
-    stream, writer = await asyncio.open_connection("127.0.0.1", port)
+async def shake(case, server):
+    stream, writer = await connect(server)
     try:
         cut = case.cut or len(case.request)
         for at in range(0, len(case.request), cut):
@@ -588,47 +831,64 @@ async def shake(case, port):
         writer.transport.abort()
 
 
-async def attempt(case, port, many, few):
-    started = time.monotonic()
+async def attempt(case, server, many, few, deadline):
     async with (few if case.heavy else many):
         try:
             go = shake if isinstance(case, Handshake) else run
-            await asyncio.wait_for(go(case, port), DEADLINE)
-            return case, None, time.monotonic() - started
+            await asyncio.wait_for(go(case, server), deadline)
+            return None
         except asyncio.TimeoutError:
-            return case, "nothing more came in time", DEADLINE
+            return "nothing more came in time"
         except (Wrong, UnicodeDecodeError, OSError) as error:
-            return case, str(error) or repr(error), time.monotonic() - started
+            return str(error) or repr(error)
 
 
-async def run_all(chosen, port):
+async def run_all(chosen, server, deadline):
     many, few = asyncio.Semaphore(PARALLEL), asyncio.Semaphore(2)
-    return await asyncio.gather(*(attempt(case, port, many, few) for case in chosen))
+    return await asyncio.gather(*(attempt(case, server, many, few, deadline) for case in chosen))
+
+
+def sample(chosen, over, full):
+    """What is run: all of it, or in reasonable time."""
+    for case in chosen:
+        if over in case.over and (full or over == "plain" or not case.heavy):
+            if getattr(case, "build", None):
+                case.heavy, case.count = full, 1000 if full else 5
+            yield case
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("pattern", nargs="*")
     parser.add_argument("--list", action="store_true", help="the names of the cases")
+    parser.add_argument("--over", choices=OVER, action="append", help="only so; may be repeated")
+    parser.add_argument("--full", action="store_true", help="the long cases too, everywhere")
     arguments = parser.parse_args()
     chosen = [case for case in cases
               if all(re.search(pattern, case.name) for pattern in arguments.pattern)]
     if arguments.list:
         print("\n".join(case.name for case in chosen))
         return 0
-    started = time.monotonic()
-    with Server("--threads", "2", "--max-message", str(LIMIT)) as server:
-        results = asyncio.run(run_all(chosen, server.port))
-        crashed = server.process.poll() is not None
-        code = None if crashed else server.stop()
-    failed = [(case, why) for case, why, _ in results if why]
-    for case, why in failed:
-        print(f"FAILED {case.name}\n       {why}")
-    print(f"{len(chosen)} cases, {len(failed)} failed, {time.monotonic() - started:.1f} s"
-          f"{', THE SERVER CRASHED' if crashed else ''}")
-    if not chosen:
+    count, bad = 0, 0
+    for over in arguments.over or OVER:
+        started = time.monotonic()
+        deadline = DEADLINE * (10 if arguments.full else 1)
+        these = list(sample(chosen, over, arguments.full))
+        with Server("--threads", "2", "--max-message", str(LIMIT), over=over) as server:
+            results = asyncio.run(run_all(these, server, deadline))
+            crashed = server.process.poll() is not None
+            ended = not crashed and server.stop() == 0
+        failed = [(case, why) for case, why in zip(these, results) if why]
+        for case, why in failed:
+            print(f"FAILED over {over}: {case.name}\n       {why}")
+        print(f"{over}: {len(these)} cases, {len(failed)} failed, "
+              f"{time.monotonic() - started:.1f} s{', THE SERVER CRASHED' if crashed else ''}"
+              f"{'' if ended or crashed else ', THE SERVER DID NOT END WELL'}", flush=True)
+        count += len(these)
+        bad += len(failed) + (not ended)
+    if not count:
         print("no case has that name")
-    return 1 if failed or crashed or code != 0 or not chosen else 0
+    return 1 if bad or not count else 0
 
 
 if __name__ == "__main__":

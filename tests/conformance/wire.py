@@ -3,8 +3,11 @@ reader of what a server sends back, and the program under test."""
 
 import os
 import re
+import ssl
 import struct
 import subprocess
+import tempfile
+import zlib
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = b"\x37\xfa\x21\x3d"
@@ -14,6 +17,18 @@ REQUEST = (
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 ).encode()
 ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # the answer to that key, RFC 6455 section 1.3
+DEFLATE = "permessage-deflate"
+RSV1 = 4
+BIN_DIR = os.environ.get("PUSHHUB_BIN_DIR", "")
+# How the program is reached; without OpenSSL there is no TLS.
+OVER = ("plain", "deflate") + (
+    ("tls",) if os.path.exists(os.path.join(BIN_DIR, "make_certificates")) else ())
+
+
+def offering(*offers):
+    """The request with values of Sec-WebSocket-Extensions, one a line."""
+    lines = "".join(f"Sec-WebSocket-Extensions: {offer}\r\n" for offer in offers)
+    return REQUEST[:-2] + lines.encode() + b"\r\n"
 
 
 def mask(payload, key=KEY):
@@ -52,6 +67,23 @@ def fragments(opcode, payload, size):
     ]
 
 
+def deflated(payload, level=6, bits=15):
+    """A message as RFC 7692 section 7.2.1 has it."""
+    stream = zlib.compressobj(level, zlib.DEFLATED, -bits)
+    return (stream.compress(payload) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def squeezed(opcode, data, size=None):
+    """The frames of a compressed message, of `size` bytes of `data` each."""
+    size = size or len(data) or 1
+    pieces = [data[i : i + size] for i in range(0, len(data), size)] or [b""]
+    last = len(pieces) - 1
+    return [
+        frame(CONT if i else opcode, piece, fin=i == last, rsv=0 if i else RSV1)
+        for i, piece in enumerate(pieces)
+    ]
+
+
 def may_be_sent(code):
     """RFC 6455 section 7.4 and the registry of IANA."""
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
@@ -63,7 +95,8 @@ class Wrong(Exception):
 
 class Reader:
     """Takes what a server sends apart, and tolerates nothing. `feed` bytes, then see `events`: a
-    tuple per frame, (opcode, payload). `handshake` is the head of the answer."""
+    tuple per message or control frame, (opcode, payload). `head` is that of the answer, and decides
+    whether messages may be compressed."""
 
     def __init__(self, opened=False):
         self.bytes = bytearray()
@@ -73,6 +106,9 @@ class Reader:
         self.closed = False
         self.opcode = None  # of the message whose fragments are coming
         self.parts = []
+        self.window = 0  # bits, if compression was agreed on
+        self.compressed = False  # the message that is coming
+        self.inflations = 0
 
     def feed(self, data):
         self.bytes += data
@@ -82,10 +118,21 @@ class Reader:
                 return
             self.head = bytes(self.bytes[: end + 4])
             self.at = end + 4
+            self._agree()
         while self._frame():
             pass
         del self.bytes[: self.at]
         self.at = 0
+
+    def _agree(self):
+        answers = re.findall(rb"\r\nSec-WebSocket-Extensions: ([^\r]*)", self.head)
+        if not answers:
+            return
+        name, *parameters = answers[0].decode().split("; ")
+        if len(answers) > 1 or name != DEFLATE or "server_no_context_takeover" not in parameters:
+            raise Wrong(f"answered with the extensions {answers}")
+        bits = [p[23:] for p in parameters if p.startswith("server_max_window_bits=")]
+        self.window = int(bits[0]) if bits else 15
 
     def _frame(self):
         left = len(self.bytes) - self.at
@@ -97,7 +144,8 @@ class Reader:
         size, start = second & 0x7F, 2
         if second & 0x80:
             raise Wrong("masked frame (5.1)")
-        if first & 0x70:
+        rsv = first >> 4 & 7
+        if rsv and (rsv != RSV1 or not self.window or first & 0x0F not in (TEXT, BINARY)):
             raise Wrong("reserved bit set (5.2)")
         if size >= 126:
             width = 2 if size == 126 else 8
@@ -111,8 +159,19 @@ class Reader:
             return False
         payload = bytes(self.bytes[self.at + start : self.at + start + size])
         self.at += start + size
+        if first & 0x0F in (TEXT, BINARY):
+            self.compressed = rsv == RSV1
         self._take(first & 0x0F, bool(first & 0x80), payload)
         return True
+
+    def _inflate(self, data):
+        stream = zlib.decompressobj(-self.window)
+        try:
+            whole = stream.decompress(data + b"\0\0\xff\xff")
+        except zlib.error as error:
+            raise Wrong(f"a message that cannot be inflated: {error}") from error
+        self.inflations += 1
+        return whole
 
     def _take(self, opcode, fin, payload):
         if opcode >= 8:
@@ -130,6 +189,8 @@ class Reader:
         self.parts.append(payload)
         if fin:
             whole = b"".join(self.parts)
+            if self.compressed:
+                whole = self._inflate(whole)
             if self.opcode == TEXT:
                 whole.decode("utf-8")
             self.events.append((self.opcode, whole))
@@ -147,18 +208,30 @@ class Reader:
 
 
 class Server:
-    """The echo program, on a free port."""
+    """The echo program, on a free port; `over` is "plain", "deflate" or "tls". `tls` is what a
+    client needs for that, or None."""
 
-    def __init__(self, *flags):
-        directory = os.environ.get("PUSHHUB_BIN_DIR")
-        if not directory:
+    def __init__(self, *flags, over="plain"):
+        if not BIN_DIR:
             raise SystemExit("PUSHHUB_BIN_DIR must name the directory of the built programs")
+        self.over, self.tls = over, None
+        if over == "deflate":
+            flags += ("--deflate",)
+        elif over == "tls":
+            self.files = tempfile.TemporaryDirectory()
+            path = lambda name: os.path.join(self.files.name, name)
+            subprocess.run([os.path.join(BIN_DIR, "make_certificates"), path("")], check=True)
+            flags += ("--tls", path("good.pem"), path("good.key"))
+            self.tls = ssl.create_default_context(cafile=path("ca.pem"))
         self.process = subprocess.Popen(
-            [os.path.join(directory, "echo_server"), "--port", "0", *flags],
+            [os.path.join(BIN_DIR, "echo_server"), "--port", "0", *flags],
             stdout=subprocess.PIPE,
         )
         line = self.process.stdout.readline().decode()
-        self.port = int(re.search(r":(\d+)/", line).group(1))
+        match = re.search(r":(\d+)/", line)
+        if not match:
+            raise SystemExit("echo_server did not start")
+        self.port = int(match.group(1))
         self.pid = self.process.pid
 
     def __enter__(self):

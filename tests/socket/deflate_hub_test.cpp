@@ -2,6 +2,7 @@
 
 #include <pushhub/deflate.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -243,6 +244,48 @@ TEMPLATE_TEST_CASE("a client may compress what it sends", "[deflate]", LoopbackT
     CHECK(closed(*c, wire::clientFrame(wire::text, bomb, rsv1())) == CloseCode::messageTooBig);
     CHECK(H::until(hub, [&] { return closes.size() == 3; }));
     CHECK(messages.size() == 4);
+}
+
+TEMPLATE_TEST_CASE("a client that says much in few bytes gets its turn like others", "[deflate]",
+                   LoopbackTransport, AsioTransport) {
+    using H = Harness<TestType>;
+    Events<std::string> messages;
+    Events<CloseInfo> closes;
+    Options options = H::options();
+    options.loops = 1;
+    options.compression = permessageDeflate();
+    typename H::Hub hub(options);
+    const auto other = std::make_shared<test::ClientPtr>();
+    hub.onMessage([&](const SessionPtr& session, const Message& message) {
+        if (messages.size() == 0) {
+            (*other)->send("hello");  // has arrived before the next turn
+        }
+        messages.add(session->userId() + " " + std::to_string(message.data.size()));
+    });
+    hub.onClose([&](const SessionPtr&, const CloseInfo& info) { closes.add(info); });
+    hub.start();
+    const auto talker = open<H>(hub, "talker", offer());
+    *other = open<H>(hub, "other");
+
+    constexpr std::size_t count = 200;
+    std::string frames;
+    Texts expected;
+    for (std::size_t i = 0; i < count; ++i) {
+        const std::string text(40'000 + i, 'x');
+        frames += wire::clientFrame(wire::text, deflated(text), rsv1());
+        expected.push_back("talker " + std::to_string(text.size()));
+    }
+    REQUIRE(frames.size() < 16 * 1024);  // read at once
+    talker->sendBytes(frames + wire::clientClose(4000));
+    REQUIRE(H::until(hub, [&] { return closes.size() == 1 && messages.size() == count + 1; }));
+
+    Texts all = messages.all();
+    const auto hello = std::find(all.begin(), all.end(), "other 5");
+    CHECK(hello - all.begin() < 10);
+    all.erase(hello);
+    CHECK(all == expected);
+    CHECK(closes.all()[0].clean);
+    CHECK(static_cast<unsigned>(closes.all()[0].code) == 4000);
 }
 
 TEST_CASE("the answer says what was agreed on", "[deflate]") {

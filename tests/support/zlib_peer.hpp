@@ -67,6 +67,15 @@ inline std::optional<std::string> inflated(std::string_view message, int windowB
     return result == Z_OK || result == Z_BUF_ERROR ? std::optional(out) : std::nullopt;
 }
 
+/// "f2 48" as bytes.
+inline std::string hex(std::string_view text) {
+    std::string bytes;
+    for (std::size_t at = 0; at + 1 < text.size(); at += 3) {
+        bytes += static_cast<char>(std::stoi(std::string(text.substr(at, 2)), nullptr, 16));
+    }
+    return bytes;
+}
+
 /// Text that gets smaller, but not absurdly so.
 inline std::string someText(std::size_t size) {
     std::string text;

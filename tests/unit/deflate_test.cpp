@@ -57,6 +57,7 @@ using namespace pushhub::test::wire;
 using pushhub::protocol::Engine;
 using pushhub::protocol::EngineEvent;
 using pushhub::test::deflated;
+using pushhub::test::hex;
 using pushhub::test::inflated;
 using pushhub::test::noise;
 using pushhub::test::someText;
@@ -67,15 +68,6 @@ namespace {
 using Events = std::vector<std::string>;
 
 constexpr std::size_t limit = 64 * 1024;
-
-/// "f2 48" as bytes.
-std::string hex(std::string_view text) {
-    std::string bytes;
-    for (std::size_t at = 0; at + 1 < text.size(); at += 3) {
-        bytes += static_cast<char>(std::stoi(std::string(text.substr(at, 2)), nullptr, 16));
-    }
-    return bytes;
-}
 
 FrameBits rsv1(bool fin = true) {
     FrameBits bits;

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -263,9 +265,10 @@ private:
         TimePoint bytes;
     };
 
-    enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2 };
+    enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2, othersTurn = 4 };
 
     static constexpr std::size_t maxGather = 64;
+    static constexpr std::size_t maxInflatedAtOnce = 64 * 1024;
     static constexpr std::chrono::milliseconds lingerTime{2000};
 
     const Options& options() const noexcept { return channel_->options; }
@@ -284,6 +287,8 @@ private:
                (phase_ == Phase::closing && !closing_->peerClosed && !closing_->deaf);
     }
     void readFrames(char* data, std::size_t size);
+    void readTurn(char* data, std::size_t size, std::size_t most);
+    void readOn();
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
     void flushPongs();
@@ -345,6 +350,7 @@ private:
     std::uint64_t deliveredMessages_ = 0;
     Written held_;                              // taken by the socket's layer, and not gone
     std::unique_ptr<protocol::Engine> engine_;  // while a message is incomplete
+    std::unique_ptr<std::string> unread_;       // frames that wait for this connection's next turn
     std::unique_ptr<HandshakeState> handshake_;
     std::unique_ptr<ClosingState> closing_;
     std::unique_ptr<InboundRate> inboundRate_;
@@ -648,6 +654,19 @@ inline std::error_code PendingHandshake::reject(HttpResponse response) {
 // Frames from the client ---------------------------------------------------------------------
 
 inline void Connection::readFrames(char* data, std::size_t size) {
+    channel_->figures.bytesIn += size;
+    countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
+    if (unread_) {
+        unread_->append(data, size);
+    } else {
+        readTurn(data, size, maxInflatedAtOnce);
+    }
+}
+
+// What is read from a socket at once is little, unless it is compressed: then 64 KiB may stand for
+// 50 MiB, in messages of which none is too large. So the rest waits until the other connections of
+// the loop had their turn, once `most` bytes of messages have been handled.
+inline void Connection::readTurn(char* data, std::size_t size, std::size_t most) {
     std::unique_ptr<protocol::Engine> engine = std::move(engine_);
     if (!engine) {
         engine = loop_->engines().take();
@@ -655,23 +674,40 @@ inline void Connection::readFrames(char* data, std::size_t size) {
         engine->setMaxFragments(options().maxFragments);
         engine->setCompression(window() != 0 ? options().compression.get() : nullptr);
     }
-    channel_->figures.bytesIn += size;
-    countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
-    while (size > 0 && listening() && !held()) {
+    std::size_t inflated = 0;
+    while (size > 0 && listening() && !held() && inflated < most) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
         data += used;
         size -= used;
+        inflated += window() != 0 ? engine->payload().size() : 0;
         handle(event, *engine);
     }
     flushPongs();
-    if (size > 0 && held()) {
-        holdBack(data, size);
-    }
     if (engine->idle() || phase_ > Phase::closing) {
         loop_->engines().give(std::move(engine));
     } else {
         engine_ = std::move(engine);
+    }
+    if (size > 0 && held()) {
+        holdBack(data, size);
+    } else if (size > 0 && listening()) {
+        unread_ = std::make_unique<std::string>(data, size);
+        pauseReading(othersTurn);
+        Command command;
+        command.function = std::make_unique<std::function<void()>>(
+            [self = detail::RefPtr<Connection>(this)] { self->orCut([&] { self->readOn(); }); });
+        loop_->submit(std::move(command));
+    }
+}
+
+inline void Connection::readOn() {
+    if (const auto unread = std::move(unread_); unread && listening()) {
+        lastSeen_.store(loop_->now().time_since_epoch().count(), std::memory_order_relaxed);
+        readTurn(unread->data(), unread->size(), maxInflatedAtOnce);
+    }
+    if (!unread_) {
+        endPause(othersTurn);
     }
 }
 
@@ -1317,6 +1353,9 @@ inline void Connection::linger() {
 }
 
 inline void Connection::receiveEnd(std::error_code error) {
+    if (const auto unread = std::move(unread_); unread && listening()) {
+        readTurn(unread->data(), unread->size(), std::numeric_limits<std::size_t>::max());
+    }
     if (phase_ == Phase::lingering && !endAfterFlush_) {
         end();
     } else if (phase_ != Phase::ended) {
