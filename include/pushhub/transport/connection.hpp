@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <new>
@@ -695,7 +694,7 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
         unread_ = std::make_unique<std::string>(data, size);
         pauseReading(othersTurn);
         Command command;
-        command.function = std::make_unique<std::function<void()>>(
+        command.task = detail::makeTask(
             [self = detail::RefPtr<Connection>(this)] { self->orCut([&] { self->readOn(); }); });
         loop_->submit(std::move(command));
     }
