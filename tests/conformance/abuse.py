@@ -903,6 +903,7 @@ def tls_flood(name, data, clients=1):
 
 for clients in (1, 20):
     tls_flood("64 KiB", frame(BINARY, ZEROS), clients)
+for clients in (1, 4):
     tls_flood("pings", frame(PING, b"x" * 125) * 100, clients)
 tls_flood("empty texts", frame(TEXT) * 1000)
 
