@@ -267,7 +267,8 @@ private:
     enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2, othersTurn = 4 };
 
     static constexpr std::size_t maxGather = 64;
-    static constexpr std::size_t maxInflatedAtOnce = 64 * 1024;
+    static constexpr std::size_t turn = 64 * 1024;  // bytes of messages
+    static constexpr std::size_t leastOfTurn = 32;  // that a frame counts, however small it is
     static constexpr std::chrono::milliseconds lingerTime{2000};
 
     const Options& options() const noexcept { return channel_->options; }
@@ -658,13 +659,13 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     if (unread_) {
         unread_->append(data, size);
     } else {
-        readTurn(data, size, maxInflatedAtOnce);
+        readTurn(data, size, turn);
     }
 }
 
-// What is read from a socket at once is little, unless it is compressed: then 64 KiB may stand for
-// 50 MiB, in messages of which none is too large. So the rest waits until the other connections of
-// the loop had their turn, once `most` bytes of messages have been handled.
+// What is read from a socket at once is little, but may be thousands of empty frames, or be
+// compressed: then 64 KiB may stand for 50 MiB, in messages of which none is too large. So the rest
+// waits until the other connections of the loop had their turn, once `most` bytes are handled.
 inline void Connection::readTurn(char* data, std::size_t size, std::size_t most) {
     std::unique_ptr<protocol::Engine> engine = std::move(engine_);
     if (!engine) {
@@ -673,13 +674,13 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
         engine->setMaxFragments(options().maxFragments);
         engine->setCompression(window() != 0 ? options().compression.get() : nullptr);
     }
-    std::size_t inflated = 0;
-    while (size > 0 && listening() && !held() && inflated < most) {
+    std::size_t handled = 0;
+    while (size > 0 && listening() && !held() && handled < most) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
         data += used;
         size -= used;
-        inflated += window() != 0 ? engine->payload().size() : 0;
+        handled += leastOfTurn + (window() != 0 ? engine->payload().size() : 0);
         handle(event, *engine);
     }
     flushPongs();
@@ -703,7 +704,7 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
 inline void Connection::readOn() {
     if (const auto unread = std::move(unread_); unread && listening()) {
         lastSeen_.store(loop_->now().time_since_epoch().count(), std::memory_order_relaxed);
-        readTurn(unread->data(), unread->size(), maxInflatedAtOnce);
+        readTurn(unread->data(), unread->size(), turn);
     }
     if (!unread_) {
         endPause(othersTurn);
