@@ -61,7 +61,7 @@ set(CPACK_PACKAGE_VENDOR "pushhub")
 # Who builds the package answers for it: as Debian's tools, take the name from the environment.
 set(contact "not set <not-set@invalid>")
 if(DEFINED ENV{DEBEMAIL})
-    set(contact "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>")
+    string(STRIP "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>" contact)
 endif()
 set(CPACK_PACKAGE_CONTACT "${contact}"
     CACHE STRING "Who answers for the package, as Debian's Maintainer")

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <initializer_list>
 #include <iterator>
 #include <memory>
@@ -21,6 +22,7 @@
 #include <string_view>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -161,6 +163,14 @@ public:
             return closed_ == opened_ && descriptors() == idle_ && hub_->stats().queuedBytes == 0;
         });
         failing = Call::none;
+        if (session_) {
+            // A broadcast that is still on its way would reach the next session.
+            std::atomic<bool> done{false};
+            Command command;
+            command.function = std::make_unique<std::function<void()>>([&] { done = true; });
+            session_->connection().loop().submit(std::move(command));
+            REQUIRE(eventually([&] { return done.load(); }));
+        }
         outcome.struck = call != Call::none && left < 0;
         outcome.answers = answers_;
         outcome.closes = closed_;
