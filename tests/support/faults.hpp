@@ -167,7 +167,7 @@ public:
             // A broadcast that is still on its way would reach the next session.
             std::atomic<bool> done{false};
             Command command;
-            command.function = std::make_unique<std::function<void()>>([&] { done = true; });
+            command.task = detail::makeTask([&] { done = true; });
             session_->connection().loop().submit(std::move(command));
             REQUIRE(eventually([&] { return done.load(); }));
         }

@@ -870,14 +870,14 @@ inline void Connection::takeBroadcasts(bool writeNow) {
             enqueueBroadcast(entry.runFor(window()), entry.whenFull);
         }
     }
-    if (phase_ != Phase::open) {
-        seen_ = log.end();  // broadcasts that come while it closes are not for it
+    if (phase_ == Phase::closing) {
+        missBroadcasts(closing_->info);
     }
 }
 
 // It counts whatever happens: as what is queued, as dropped, or as undelivered.
 inline void Connection::takeUnlogged(const BroadcastLog::Entry& entry) {
-    if (phase_ != Phase::open || entry.skips(id_)) {
+    if (entry.skips(id_)) {
         return;
     }
     const FrameRun run = entry.runFor(window());
