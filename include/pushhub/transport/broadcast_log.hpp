@@ -70,7 +70,7 @@ public:
     /// Appends a frame. A small one joins its predecessor in a shared block, so that a session's
     /// write is one buffer; the first of a row is not copied. Throws std::bad_alloc, and then
     /// nothing has changed.
-    void append(FramePtr frame, detail::RefPtr<ExceptList> except,
+    void append(const FramePtr& frame, const detail::RefPtr<ExceptList>& except,
                 OverflowPolicy whenFull = OverflowPolicy::close) {
         const std::uint32_t size = frame->size();
         const bool joinable =
@@ -90,7 +90,7 @@ public:
                 return;
             }
         }
-        entries_.push_back({{std::move(frame), 0, size, 1}, std::move(except), whenFull});
+        entries_.push_back({{frame, 0, size, 1}, except, whenFull});
         ++end_;
         open_ = joinable;
     }
