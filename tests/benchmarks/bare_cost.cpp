@@ -3,10 +3,8 @@
 // payloads of the benchmarks. run.py adds it to a plain row, and compares with the one that has
 // both.
 
-#include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <ctime>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -19,34 +17,11 @@
 #include <openssl/bio.h>
 #include <openssl/ssl.h>
 #endif
-#ifdef PUSHHUB_BENCH_DEFLATE
-#include <zlib.h>
-#endif
 
+#include "cost.hpp"
 #include "servers/support.hpp"
 
 namespace {
-
-/// Microseconds that this thread has had a core.
-double cpuTime() {
-    timespec time{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
-}
-
-/// Microseconds per call, the best of some rounds: what it costs where nothing disturbs.
-template <class Function>
-double cost(Function function, int calls) {
-    double best = 1e9;
-    for (int round = 0; round < 15; ++round) {
-        const double start = cpuTime();
-        for (int i = 0; i < calls; ++i) {
-            function();
-        }
-        best = std::min(best, (cpuTime() - start) / calls);
-    }
-    return best;
-}
 
 /// What two threads get done, as a multiple of what one does. Each calls what `make` returns.
 template <class Make>
@@ -174,15 +149,16 @@ void printTls(const char* certificate, const char* key) {
     Pair pair(certificate, key);
     const std::string shortData(static_cast<std::size_t>(small), 'x');
     const std::string longData(static_cast<std::size_t>(large), 'x');
-    const double ofShort = cost([&] { pair.write(shortData); }, 5000);
-    const double ofLong = cost([&] { pair.write(longData); }, 1000);
+    const double ofShort = bench::cost([&] { pair.write(shortData); }, 5000);
+    const double ofLong = bench::cost([&] { pair.write(longData); }, 1000);
     const double perByte = (ofLong - ofShort) / (large - small);
     std::vector<std::unique_ptr<Pair>> pairs;
     for (int i = 0; i < 1000; ++i) {
         pairs.push_back(std::make_unique<Pair>(certificate, key));
     }
     std::size_t next = 0;
-    const double ofMany = cost([&] { pairs[next++ % pairs.size()]->write(shortData); }, 5000);
+    const double ofMany =
+        bench::cost([&] { pairs[next++ % pairs.size()]->write(shortData); }, 5000);
     std::cout << "\"tlsHotRecordUs\":" << ofShort - small * perByte
               << ",\"tlsRecordUs\":" << ofMany - small * perByte << ",\"tlsByteUs\":" << perByte
               << ",\"scalingOfTls\":" << scaling([&] {
@@ -191,31 +167,6 @@ void printTls(const char* certificate, const char* key) {
                      };
                  })
               << ",";
-}
-
-#endif
-
-#ifdef PUSHHUB_BENCH_DEFLATE
-
-double deflateCost(std::size_t size) {
-    const std::string text = bench::makePayload(size, true);
-    z_stream stream{};
-    if (::deflateInit2(&stream, 6, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-        throw std::runtime_error("no memory for zlib");
-    }
-    std::string out(size + 100, '\0');
-    const double us = cost(
-        [&] {
-            ::deflateReset(&stream);
-            stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-            stream.avail_in = static_cast<uInt>(text.size());
-            stream.next_out = reinterpret_cast<Bytef*>(out.data());
-            stream.avail_out = static_cast<uInt>(out.size());
-            ::deflate(&stream, Z_SYNC_FLUSH);
-        },
-        300);
-    ::deflateEnd(&stream);
-    return us;
 }
 
 #endif
@@ -234,7 +185,10 @@ int main(int argc, char** argv) {
 #endif
         std::cout << "\"scalingOfCopies\":" << scaling([] { return Copy(); }) << ",\"deflateUs\":{";
 #ifdef PUSHHUB_BENCH_DEFLATE
-        std::cout << "\"1000\":" << deflateCost(1000) << ",\"16384\":" << deflateCost(16 * 1024);
+        const auto compressing = [](std::size_t size) {
+            return bench::deflateCost(bench::makePayload(size, true));
+        };
+        std::cout << "\"1000\":" << compressing(1000) << ",\"16384\":" << compressing(16 * 1024);
 #endif
         std::cout << "}}" << std::endl;
         return 0;

@@ -3,9 +3,7 @@
 
 #include <malloc.h>
 
-#include <algorithm>
 #include <cstddef>
-#include <ctime>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -13,6 +11,8 @@
 
 #include <pushhub/deflate.hpp>
 #include <pushhub/session.hpp>
+
+#include "cost.hpp"
 
 namespace {
 
@@ -33,44 +33,9 @@ std::size_t bytesInUse() {
     return info.uordblks + info.hblkhd;
 }
 
-/// Microseconds that this thread has had a core.
-double cpuTime() {
-    timespec time{};
-    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) * 1e6 + static_cast<double>(time.tv_nsec) / 1e3;
-}
-
-/// Microseconds per call, the best of some rounds.
-template <class Function>
-double cost(Function function) {
-    constexpr int rounds = 15;
-    constexpr int calls = 500;
-    double best = 1e9;
-    for (int round = 0; round < rounds; ++round) {
-        const double start = cpuTime();
-        for (int i = 0; i < calls; ++i) {
-            function();
-        }
-        best = std::min(best, (cpuTime() - start) / calls);
-    }
-    return best;
-}
-
 void printTime(std::size_t size) {
     const std::string text = someText(size);
-    z_stream stream{};
-    ::deflateInit2(&stream, DeflateOptions().level, Z_DEFLATED, -MAX_WBITS,
-                   DeflateOptions().memLevel, Z_DEFAULT_STRATEGY);
-    std::string out(size + 100, '\0');
-    const double bare = cost([&] {
-        ::deflateReset(&stream);
-        stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-        stream.avail_in = static_cast<uInt>(text.size());
-        stream.next_out = reinterpret_cast<Bytef*>(out.data());
-        stream.avail_out = static_cast<uInt>(out.size());
-        ::deflate(&stream, Z_SYNC_FLUSH);
-    });
-    ::deflateEnd(&stream);
+    const double bare = bench::deflateCost(text);
 
     Options options;
     const auto push = [&] {
@@ -80,9 +45,9 @@ void printTime(std::size_t size) {
         }
         outgoing.allForms(1U << 15);
     };
-    const double plain = cost(push);
+    const double plain = bench::cost(push, 300);
     options.compression = permessageDeflate();
-    const double compressed = cost(push);
+    const double compressed = bench::cost(push, 300);
     std::cout << size << " bytes, " << options.compression->compress(text, 15).size()
               << " compressed: us per push " << plain << " plain, " << compressed << " compressed, "
               << bare << " bare zlib; "
