@@ -285,7 +285,7 @@ private:
 
     LatchPtr onEachLoop(TransportHandler& handler, Step step) {
         const std::size_t count = loops_->size();
-        const auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
+        auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
         for (const auto& loop : *loops_) {
             detail::insist([&] {
                 return loop->call(
