@@ -261,6 +261,7 @@ TEMPLATE_TEST_CASE("a client that says much in few bytes gets its turn like othe
             (*other)->send("hello");  // has arrived before the next turn
         }
         messages.add(session->userId() + " " + std::to_string(message.data.size()));
+        session->send("got it");
     });
     hub.onClose([&](const SessionPtr&, const CloseInfo& info) { closes.add(info); });
     hub.start();
@@ -289,6 +290,7 @@ TEMPLATE_TEST_CASE("a client that says much in few bytes gets its turn like othe
     CHECK(all == expected);
     CHECK(closes.all()[0].clean);
     CHECK(static_cast<unsigned>(closes.all()[0].code) == 4000);
+    CHECK(closes.all()[0].deliveredMessages == count);  // also those of the last turn
 }
 
 TEST_CASE("the answer says what was agreed on", "[deflate]") {

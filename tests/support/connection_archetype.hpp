@@ -29,6 +29,7 @@ public:
         return true;
     }
     void catchUp() override {}
+    void giveTurn(Connection&) override {}
     bool onLoop() const noexcept override { return true; }
     std::chrono::steady_clock::time_point now() const noexcept override { return {}; }
     const Options& listenerOptions() const noexcept override { return options_; }

@@ -151,6 +151,9 @@ public:
     /// Bytes from the client, which are unmasked in place.
     void receive(char* data, std::size_t size);
 
+    /// Goes on with what was received: see `LoopContext::giveTurn`.
+    void takeTurn();
+
     /// The client will send no more, or the connection has failed.
     void receiveEnd(std::error_code error);
 
@@ -288,7 +291,6 @@ private:
     }
     void readFrames(char* data, std::size_t size);
     void readTurn(char* data, std::size_t size, std::size_t most);
-    void readOn();
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
     void flushPongs();
@@ -694,14 +696,11 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
     } else if (size > 0 && listening()) {
         unread_ = std::make_unique<std::string>(data, size);
         pauseReading(othersTurn);
-        Command command;
-        command.task = detail::makeTask(
-            [self = detail::RefPtr<Connection>(this)] { self->orCut([&] { self->readOn(); }); });
-        loop_->submit(std::move(command));
+        loop_->giveTurn(*this);
     }
 }
 
-inline void Connection::readOn() {
+inline void Connection::takeTurn() {
     if (const auto unread = std::move(unread_); unread && listening()) {
         lastSeen_.store(loop_->now().time_since_epoch().count(), std::memory_order_relaxed);
         readTurn(unread->data(), unread->size(), turn);

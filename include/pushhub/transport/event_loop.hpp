@@ -80,11 +80,17 @@ public:
     /// Does all the work that waits, then as much of the broadcasts as fits into a slice.
     void drain() {
         work(true);
+        takeTurns();
         broadcast();
     }
 
     // A `drain` that is on its way stays so: the next `submit` must not wake the loop meanwhile.
     void catchUp() override { work(false); }
+
+    void giveTurn(Connection& connection) override {
+        turns_.emplace_back(&connection);
+        drainAgain();
+    }
 
     /// A handler's place on a loop, with room for the other handlers there.
     class Place {
@@ -274,6 +280,7 @@ protected:
     /// no other thread is inside `wake`.
     void shutdown() {
         forEach(others_, [](Connection& connection) { connection.abort(Errc::notRunning); });
+        turns_.clear();
         std::vector<Command> left;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
@@ -383,6 +390,15 @@ private:
                            "some work of an event loop is lost");
                 }
                 break;
+        }
+    }
+
+    // Not as part of a batch, since what a hook says in a turn may have to leave before its end.
+    void takeTurns() {
+        std::vector<detail::RefPtr<Connection>> turns;
+        turns.swap(turns_);  // those that need another one get it in the next round
+        for (const detail::RefPtr<Connection>& connection : turns) {
+            connection->orCut([&] { connection->takeTurn(); });
         }
     }
 
@@ -534,6 +550,7 @@ private:
 
     std::vector<Command> batch_;
     std::vector<detail::RefPtr<Connection>> touched_;
+    std::vector<detail::RefPtr<Connection>> turns_;
     std::vector<detail::RefPtr<HostedChannel>> channels_;
     std::size_t firstChannel_ = 0;
     List others_;  // connections that are no sessions, yet or any more

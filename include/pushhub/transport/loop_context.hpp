@@ -105,6 +105,9 @@ public:
     /// thread.
     virtual void catchUp() = 0;
 
+    /// Calls `takeTurn` of the connection once other connections had theirs. The loop's thread.
+    virtual void giveTurn(Connection& connection) = 0;
+
     /// True on the thread that runs the loop, while it does.
     virtual bool onLoop() const noexcept = 0;
 
