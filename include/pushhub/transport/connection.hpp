@@ -271,7 +271,7 @@ private:
 
     static constexpr std::size_t maxGather = 64;
     static constexpr std::size_t turn = 64 * 1024;  // bytes of messages
-    static constexpr std::size_t leastOfTurn = 32;  // that a frame counts, however small it is
+    static constexpr std::size_t leastOfTurn = 128;  // that a frame counts, however small it is
     static constexpr std::chrono::milliseconds lingerTime{2000};
 
     const Options& options() const noexcept { return channel_->options; }
