@@ -163,7 +163,7 @@ Rows sizes() {
             const std::string payload = kind == text ? someText(size) : noise(size);
             for (const int level : {0, 1, 9}) {
                 rows.push_back({"7.2.1",
-                                number(size) + " bytes, level " + number(level),
+                                number(size) + " bytes, level " + std::to_string(level),
                                 squeezed(kind, deflated(payload, 15, level)),
                                 {ofKind(kind, payload)}});
             }
