@@ -253,9 +253,11 @@ private:
                 }
                 break;
             case Kind::lying:
-                if (open_) {
-                    socket_->sendBytes(lie());
+                if (!open_) {
+                    leaving_ = false;  // once the handshake is answered, or it would never lie
+                    break;
                 }
+                socket_->sendBytes(lie());
                 break;
             case Kind::vanishing:
                 if (deaf_ && !hurry) {
