@@ -270,7 +270,7 @@ private:
     enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2, othersTurn = 4 };
 
     static constexpr std::size_t maxGather = 64;
-    static constexpr std::size_t turn = 64 * 1024;  // bytes of messages
+    static constexpr std::size_t turn = 64 * 1024;   // bytes of messages
     static constexpr std::size_t leastOfTurn = 128;  // that a frame counts, however small it is
     static constexpr std::chrono::milliseconds lingerTime{2000};
 
