@@ -73,7 +73,7 @@ class PushhubConan(ConanFile):
 
         base = self._component("base", "pushhub", "pushhub::pushhub")
         base.requires = ["asio::asio", "websocketpp::websocketpp"]
-        base.defines = ["ASIO_STANDALONE", "_WEBSOCKETPP_CPP11_STL_"]
+        base.defines = ["ASIO_STANDALONE"]
         if self.settings.os in ("Linux", "FreeBSD"):
             base.system_libs = ["pthread"]
         if self.options.with_tls:

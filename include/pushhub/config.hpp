@@ -1,15 +1,10 @@
 #pragma once
 
-// Configuration of the dependencies, in one place, for those who only add the include path. The
-// CMake target sets the same macros, so that every translation unit of a program agrees.
+// Configuration of Asio, in one place, for those who only add the include path. The CMake target
+// sets the same macro, so that every translation unit of a program agrees.
 
 #ifndef ASIO_STANDALONE
 #define ASIO_STANDALONE
-#endif
-
-// WebSocket++ then takes the C++11 standard library instead of Boost, whatever compiler it sees.
-#ifndef _WEBSOCKETPP_CPP11_STL_
-#define _WEBSOCKETPP_CPP11_STL_
 #endif
 
 // Without RTTI, Asio has to be told; Boost.Asio asks Boost.Config.

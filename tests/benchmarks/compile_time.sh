@@ -21,7 +21,7 @@ for ((run = 0; run < runs; ++run)); do
     for name in asio pushhub loopback websocketpp; do
         # CCACHE_DISABLE: a cached answer would measure nothing.
         seconds=$({ time CCACHE_DISABLE=1 ${CXX:-c++} -std=c++17 ${CXXFLAGS:-} -fsyntax-only \
-            -I"$root/include" -DASIO_STANDALONE -D_WEBSOCKETPP_CPP11_STL_ \
+            -I"$root/include" -DASIO_STANDALONE \
             "$work/$name.cpp" 2>"$work/errors"; } 2>&1) ||
             { echo "$name does not compile:"; head -20 "$work/errors"; exit 1; }
         echo "$name $seconds" >>"$work/times"

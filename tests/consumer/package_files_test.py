@@ -187,7 +187,7 @@ class ConanRecipe(unittest.TestCase):
         self.assertEqual(names, {"pushhub"} | {"pushhub-" + name for name in COMPONENTS})
 
         base = components["base"]
-        self.assertEqual(base.defines, ["ASIO_STANDALONE", "_WEBSOCKETPP_CPP11_STL_"])
+        self.assertEqual(base.defines, ["ASIO_STANDALONE"])
         self.assertEqual(base.system_libs, ["pthread"])
         required = {name: component.requires for name, component in components.items()}
         self.assertEqual(required, {

@@ -889,6 +889,27 @@ TEST_CASE("the client's end without a close frame, with close_notify or without"
     CHECK_FALSE(ends.all().front().clean);
 }
 
+TEST_CASE("what a client said before its end is heard, though it takes turns", "[tls]") {
+    constexpr std::size_t count = 8'000;
+    Events<std::string> texts;
+    Events<std::size_t> ends;  // how many texts came before
+    Options options = anyPort();
+    options.loops = 1;
+    Hub hub(options, testTlsOptions());
+    hub.onMessage([&](SessionPtr, std::string_view text) { texts.add(std::string(text)); });
+    hub.onClose([&](SessionPtr, CloseInfo) { ends.add(texts.size()); });
+    hub.start();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    std::string frames;
+    for (std::size_t i = 0; i < count; ++i) {
+        frames += clientFrame(protocol::Opcode::text, "");
+    }
+    client.sendBytes(frames);
+    tlsOf(client).sendCloseNotify(client);
+    REQUIRE(ends.waitFor(1));
+    CHECK(ends.all().front() == count);
+}
+
 TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
     Events<CloseInfo> ends;
     Hub hub(anyPort(), testTlsOptions());

@@ -180,6 +180,31 @@ TEST_CASE("A block that nobody waits for is used again", "[broadcast_log]") {
     }
 }
 
+TEST_CASE("Rows that slow sessions keep share a block until it is full", "[broadcast_log]") {
+    BroadcastLog log;
+    std::vector<BroadcastLog::Entry> kept;
+    std::vector<const Frame*> blocks;
+    for (int round = 0; round < 20'000; ++round) {
+        log.append(textFrame("a" + std::to_string(round)), nullptr);
+        log.append(textFrame("b" + std::to_string(round)), nullptr);
+        log.seal();
+        kept.push_back(log[log.end() - 1]);
+        const Frame* block = kept.back().run.frame.get();
+        if (blocks.empty() || blocks.back() != block) {
+            blocks.push_back(block);
+        }
+        log.trim(log.end());
+    }
+    std::size_t bytes = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        const std::string expected = bytesOf(textFrame("a" + std::to_string(round))) +
+                                     bytesOf(textFrame("b" + std::to_string(round)));
+        bytes += expected.size();
+        REQUIRE(bytesOf(kept[static_cast<std::size_t>(round)]) == expected);
+    }
+    CHECK(blocks.size() == bytes / (64 * 1024) + 1);
+}
+
 TEST_CASE("Positions stay when what all have taken is forgotten", "[broadcast_log]") {
     BroadcastLog log;
     for (int i = 0; i < 5; ++i) {

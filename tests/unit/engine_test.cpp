@@ -588,13 +588,3 @@ TEST_CASE("One engine serves one message after the other", "[engine]") {
     }
     CHECK(events == expected);
 }
-
-TEST_CASE("A large buffer is given back", "[engine]") {
-    using pushhub::protocol::detail::Inbox;
-    Inbox inbox;
-    const auto message = inbox.get_message(websocketpp::frame::opcode::binary, 0);
-    message->get_raw_payload().assign(1024 * 1024, 'x');
-    REQUIRE(inbox.capacity() >= 1024 * 1024);
-    inbox.releaseMemory();
-    CHECK(inbox.capacity() < 1024);
-}

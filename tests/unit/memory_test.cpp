@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include <pushhub/protocol/client_frame.hpp>
+#include <pushhub/protocol/engine.hpp>
 #include <pushhub/push_hub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 #include "support/catch.hpp"
@@ -201,6 +203,22 @@ Broadcast broadcast(long successes, long count) {
 }
 
 }  // namespace
+
+TEST_CASE("A reset engine gives a large buffer back, and keeps a small one", "[memory]") {
+    const auto freedFor = [](std::size_t size) {
+        protocol::Engine engine;
+        engine.setMaxMessageSize(size);
+        std::string part =
+            protocol::clientFrame(protocol::Opcode::binary, std::string(size, 'x'), false);
+        std::size_t used = 0;
+        REQUIRE(engine.read(part.data(), part.size(), used) == protocol::EngineEvent::needMore);
+        const long before = living;
+        engine.reset();
+        return before - living;
+    };
+    CHECK(freedFor(1024 * 1024) == 1);
+    CHECK(freedFor(1024) == 0);
+}
 
 TEST_CASE("A broadcast that the log has no memory for gets to each session, or is told",
           "[memory]") {

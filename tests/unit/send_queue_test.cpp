@@ -352,14 +352,14 @@ TEST_CASE("The queue does what a queue of bytes does, whatever the order of call
                     ++left;
                 } else {
                     model.items.push_back(item);
-                    queue.push(pool, run);
+                    queue.push(pool, run, below(2) == 0);
                 }
                 break;
             }
             case 0: {  // a frame of its own
                 const FrameRun run = textRun(payload());
                 model.items.push_back({std::string(run.data(), run.size()), true});
-                queue.push(pool, run);
+                queue.push(pool, run, below(2) == 0);
                 ++pushed;
                 break;
             }
@@ -398,7 +398,7 @@ TEST_CASE("The queue does what a queue of bytes does, whatever the order of call
                     same = same && gone == expected.messages;
                     left += gone;
                 } else {
-                    queue.push(pool, run);
+                    queue.push(pool, run, below(2) == 0);
                 }
                 if (below(3) == 0 && !unpushed.empty()) {  // pass over one
                     position += static_cast<std::uint32_t>(unpushed.front().size());
@@ -444,6 +444,46 @@ TEST_CASE("The queue does what a queue of bytes does, whatever the order of call
     left += queue.consume(pool, rest.size()).messages;
     CHECK(queue.empty());
     CHECK(left == pushed);
+}
+
+TEST_CASE("Small messages that wait for long are packed, and their frames let go", "[send_queue]") {
+    SendQueue::Pool pool;
+    SendQueue queue;
+    std::string bytes;
+    std::vector<FramePtr> small;
+    for (int i = 0; i < 10'000; ++i) {
+        small.push_back(Frame::make(Opcode::text, std::to_string(i)));
+        bytes.append(small.back()->data(), small.back()->size());
+        queue.push(pool, whole(small.back()), true);
+    }
+    CHECK(std::all_of(small.begin(), small.end(),
+                      [](const FramePtr& frame) { return frame->unique(); }));
+    std::vector<WriteBuffer> buffers(10'000);
+    CHECK(queue.gather(buffers.data(), buffers.size()) == bytes.size() / 2048 + 1);
+
+    // Not what is large, has a key that newer ones look for, or is no message.
+    const FramePtr large = Frame::make(Opcode::text, std::string(300, 'x'));
+    const FramePtr keyed = Frame::make(Opcode::text, "x", "key");
+    const FramePtr pong = Frame::make(Opcode::pong, "x");
+    for (const FramePtr& frame : {large, keyed, pong}) {
+        queue.push(pool, whole(frame, frame == pong ? 0 : 1), true);
+        bytes.append(frame->data(), frame->size());
+        CHECK_FALSE(frame->unique());
+    }
+    CHECK(gathered(queue, buffers.size()) == bytes);
+    CHECK(queue.consume(pool, bytes.size()).messages == 10'002);
+    CHECK(queue.empty());
+}
+
+TEST_CASE("What others have, too, is not added to", "[send_queue]") {
+    SendQueue::Pool pool;
+    SendQueue queue;
+    const FramePtr block = Frame::allocate(1000);  // as of a log of broadcasts
+    block->append(Opcode::text, "one");
+    queue.push(pool, whole(block));
+    queue.push(pool, textRun("two"), true);
+    CHECK(block->size() == 5);
+    CHECK(gathered(queue) == "\x81\x03one\x81\x03two");
 }
 
 TEST_CASE("A queue of very many frames is freed without recursion", "[send_queue]") {

@@ -5,30 +5,41 @@
 #include <cstring>
 #include <string_view>
 
+#include <websocketpp/utf8_validator.hpp>
+
 namespace pushhub::protocol {
+
+namespace detail {
+
+// The first byte that is not ASCII, or `end`.
+inline const unsigned char* skipAscii(const unsigned char* p, const unsigned char* end) noexcept {
+    constexpr std::uint64_t highBits = 0x8080808080808080U;
+    for (; end - p >= 16; p += 16) {
+        std::uint64_t words[2];
+        std::memcpy(words, p, sizeof words);
+        if (((words[0] | words[1]) & highBits) != 0) {
+            break;
+        }
+    }
+    while (p != end && *p < 0x80) {
+        ++p;
+    }
+    return p;
+}
+
+}  // namespace detail
 
 /// True if `text` is well-formed UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing
 /// above U+10FFFF, no sequence cut short. Never throws; linear, sixteen bytes at a time as long
 /// as they are ASCII.
 inline bool isValidUtf8(std::string_view text) noexcept {
-    constexpr std::uint64_t highBits = 0x8080808080808080U;
     const auto* p = reinterpret_cast<const unsigned char*>(text.data());
     const auto* const end = p + text.size();
     const auto isTail = [](unsigned char c) { return (c & 0xc0U) == 0x80U; };
 
     while (p != end) {
         if (*p < 0x80) {
-            while (end - p >= 16) {
-                std::uint64_t words[2];
-                std::memcpy(words, p, sizeof words);
-                if (((words[0] | words[1]) & highBits) != 0) {
-                    break;
-                }
-                p += 16;
-            }
-            while (p != end && *p < 0x80) {
-                ++p;
-            }
+            p = detail::skipAscii(p, end);
             continue;
         }
         const unsigned char lead = *p;
@@ -66,6 +77,36 @@ inline bool isValidUtf8(std::string_view text) noexcept {
     }
     return true;
 }
+
+/// The same for a text that comes in pieces, which may end inside a character: WebSocket++'s
+/// validator, kept from what is ASCII.
+class Utf8Stream {
+public:
+    /// Goes on with the next piece. False as soon as it cannot be part of any text; then it stays
+    /// so.
+    bool read(std::string_view piece) noexcept {
+        const auto* p = reinterpret_cast<const unsigned char*>(piece.data());
+        const auto* const end = p + piece.size();
+        while (p != end) {
+            if (complete()) {
+                p = detail::skipAscii(p, end);
+                if (p == end) {
+                    break;
+                }
+            }
+            if (!validator_.consume(*p++)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    /// True if no character is begun.
+    bool complete() noexcept { return validator_.complete(); }
+
+private:
+    websocketpp::utf8_validator::validator validator_;
+};
 
 /// The length of the longest prefix of at most `maxBytes` that does not end inside a character,
 /// for example to cut a close reason at 123 bytes. `text` should be valid UTF-8; for other input

@@ -1,19 +1,23 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <system_error>
 
 #include <pushhub/config.hpp>
 
 // The parts of Asio that are used, and no more: they are most of what this library costs to
-// compile. In `asio::ip::tcp` would come the resolver and the iostreams.
+// compile. In `asio::ip::tcp` would come the resolver and the iostreams, the latter in its
+// endpoint, too.
 #ifdef PUSHHUB_BOOST_ASIO
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/basic_stream_socket.hpp>
 #include <boost/asio/basic_waitable_timer.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/basic_endpoint.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
 #else
@@ -22,7 +26,7 @@
 #include <asio/basic_waitable_timer.hpp>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
-#include <asio/ip/basic_endpoint.hpp>
+#include <asio/ip/address.hpp>
 #include <asio/ip/v6_only.hpp>
 #include <asio/post.hpp>
 #endif
@@ -39,10 +43,12 @@ using NetError = std::error_code;
 using NetException = std::system_error;
 #endif
 
+class TcpEndpoint;
+
 /// TCP, as Asio wants a protocol described.
 class Tcp {
 public:
-    using endpoint = net::ip::basic_endpoint<Tcp>;
+    using endpoint = TcpEndpoint;
     using socket = net::basic_stream_socket<Tcp>;
 
     static Tcp v4() noexcept { return Tcp(AF_INET); }
@@ -58,6 +64,65 @@ public:
 private:
     explicit Tcp(int family) noexcept : family_(family) {}
     int family_;
+};
+
+/// Address and port, as Asio wants an endpoint described.
+class TcpEndpoint {
+public:
+    using protocol_type = Tcp;
+
+    TcpEndpoint() noexcept : TcpEndpoint(net::ip::address(), 0) {}
+    TcpEndpoint(const net::ip::address& address, std::uint16_t port) noexcept : v6_() {
+        if (address.is_v4()) {
+            const auto bytes = address.to_v4().to_bytes();
+            v4_.sin_family = AF_INET;
+            v4_.sin_port = swapped(port);
+            std::memcpy(&v4_.sin_addr, bytes.data(), bytes.size());
+        } else {
+            const auto bytes = address.to_v6().to_bytes();
+            v6_.sin6_family = AF_INET6;
+            v6_.sin6_port = swapped(port);
+            v6_.sin6_scope_id = static_cast<std::uint32_t>(address.to_v6().scope_id());
+            std::memcpy(&v6_.sin6_addr, bytes.data(), bytes.size());
+        }
+    }
+
+    Tcp protocol() const noexcept { return isV4() ? Tcp::v4() : Tcp::v6(); }
+
+    net::ip::address address() const noexcept {
+        if (isV4()) {
+            net::ip::address_v4::bytes_type bytes;
+            std::memcpy(bytes.data(), &v4_.sin_addr, bytes.size());
+            return net::ip::address_v4(bytes);
+        }
+        net::ip::address_v6::bytes_type bytes;
+        std::memcpy(bytes.data(), &v6_.sin6_addr, bytes.size());
+        return net::ip::address_v6(bytes, v6_.sin6_scope_id);
+    }
+
+    std::uint16_t port() const noexcept { return swapped(isV4() ? v4_.sin_port : v6_.sin6_port); }
+
+    sockaddr* data() noexcept { return &base_; }
+    const sockaddr* data() const noexcept { return &base_; }
+    std::size_t size() const noexcept { return isV4() ? sizeof(v4_) : sizeof(v6_); }
+    std::size_t capacity() const noexcept { return sizeof(v6_); }
+    void resize(std::size_t) noexcept {}  // the family tells
+
+private:
+    bool isV4() const noexcept { return base_.sa_family == AF_INET; }
+
+    // To and from the order of the network.
+    static std::uint16_t swapped(std::uint16_t port) noexcept {
+        unsigned char bytes[sizeof(port)];
+        std::memcpy(bytes, &port, sizeof(port));
+        return static_cast<std::uint16_t>(bytes[0] << 8 | bytes[1]);
+    }
+
+    union {
+        sockaddr base_;
+        sockaddr_in v4_;
+        sockaddr_in6 v6_;
+    };
 };
 
 /// Small messages leave at once: the socket option TCP_NODELAY.

@@ -83,10 +83,11 @@ public:
                 ++last.messages;
                 return;
             }
-            if (last.messages == 1 && startBlock()) {
+            if (last.messages == 1 && startBlock(last.size() + size)) {
+                const std::uint32_t begin = block_->size();
                 block_->append({last.data(), last.size()});
                 block_->append({frame->data(), size});
-                last = {block_, 0, block_->size(), 2};
+                last = {block_, begin, block_->size(), 2};
                 return;
             }
         }
@@ -116,10 +117,13 @@ private:
     static constexpr std::size_t blockSize = 64 * 1024;
     static constexpr std::size_t maxSpare = 1024;
 
-    // False without memory; then a frame stands by itself.
-    bool startBlock() noexcept {
+    // A block with that much room; false without memory, and then a frame stands by itself. As long
+    // as slow sessions keep what it holds, it is filled further, or each row would cost a block.
+    bool startBlock(std::uint32_t room) noexcept {
         if (block_ && block_->unique()) {
             block_->clear();
+        }
+        if (block_ && block_->room() >= room) {
             return true;
         }
         try {

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -253,6 +252,13 @@ private:
         bool firstMessageTaken = false;
     };
 
+    // Frames that wait for this connection's next turn.
+    struct Unread {
+        std::string bytes;
+        bool ended = false;  // and nothing comes behind them: see `receiveEnd`
+        std::error_code error;
+    };
+
     // Exists from the first close frame on.
     struct ClosingState {
         CloseInfo info;
@@ -290,7 +296,7 @@ private:
                (phase_ == Phase::closing && !closing_->peerClosed && !closing_->deaf);
     }
     void readFrames(char* data, std::size_t size);
-    void readTurn(char* data, std::size_t size, std::size_t most);
+    void readTurn(char* data, std::size_t size);
     void handle(protocol::EngineEvent event, protocol::Engine& engine);
     void answerPing(std::string_view payload);
     void flushPongs();
@@ -352,7 +358,7 @@ private:
     std::uint64_t deliveredMessages_ = 0;
     Written held_;                              // taken by the socket's layer, and not gone
     std::unique_ptr<protocol::Engine> engine_;  // while a message is incomplete
-    std::unique_ptr<std::string> unread_;       // frames that wait for this connection's next turn
+    std::unique_ptr<Unread> unread_;
     std::unique_ptr<HandshakeState> handshake_;
     std::unique_ptr<ClosingState> closing_;
     std::unique_ptr<InboundRate> inboundRate_;
@@ -659,16 +665,16 @@ inline void Connection::readFrames(char* data, std::size_t size) {
     channel_->figures.bytesIn += size;
     countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
     if (unread_) {
-        unread_->append(data, size);
+        unread_->bytes.append(data, size);
     } else {
-        readTurn(data, size, turn);
+        readTurn(data, size);
     }
 }
 
 // What is read from a socket at once is little, but may be thousands of empty frames, or be
 // compressed: then 64 KiB may stand for 50 MiB, in messages of which none is too large. So the rest
-// waits until the other connections of the loop had their turn, once `most` bytes are handled.
-inline void Connection::readTurn(char* data, std::size_t size, std::size_t most) {
+// waits until the other connections of the loop had their turn.
+inline void Connection::readTurn(char* data, std::size_t size) {
     std::unique_ptr<protocol::Engine> engine = std::move(engine_);
     if (!engine) {
         engine = loop_->engines().take();
@@ -677,7 +683,7 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
         engine->setCompression(window() != 0 ? options().compression.get() : nullptr);
     }
     std::size_t handled = 0;
-    while (size > 0 && listening() && !held() && handled < most) {
+    while (size > 0 && listening() && !held() && handled < turn) {
         std::size_t used = 0;
         const protocol::EngineEvent event = engine->read(data, size, used);
         data += used;
@@ -694,19 +700,24 @@ inline void Connection::readTurn(char* data, std::size_t size, std::size_t most)
     if (size > 0 && held()) {
         holdBack(data, size);
     } else if (size > 0 && listening()) {
-        unread_ = std::make_unique<std::string>(data, size);
+        unread_ = std::make_unique<Unread>();
+        unread_->bytes.assign(data, size);
         pauseReading(othersTurn);
         loop_->giveTurn(*this);
     }
 }
 
 inline void Connection::takeTurn() {
-    if (const auto unread = std::move(unread_); unread && listening()) {
+    const std::unique_ptr<Unread> unread = std::move(unread_);
+    if (unread && listening()) {
         lastSeen_.store(loop_->now().time_since_epoch().count(), std::memory_order_relaxed);
-        readTurn(unread->data(), unread->size(), turn);
+        readTurn(unread->bytes.data(), unread->bytes.size());
     }
     if (!unread_) {
         endPause(othersTurn);
+    }
+    if (unread && unread->ended) {
+        receiveEnd(unread->error);
     }
 }
 
@@ -794,7 +805,7 @@ inline void Connection::flushPongs() {
 
 inline void Connection::push(FrameRun run) {
     const std::uint32_t size = run.size();
-    queue_.push(loop_->queuePool(), std::move(run));
+    queue_.push(loop_->queuePool(), std::move(run), blocked_);
     if (channel_) {
         channel_->figures.queuedBytes += size;
     }
@@ -1352,8 +1363,10 @@ inline void Connection::linger() {
 }
 
 inline void Connection::receiveEnd(std::error_code error) {
-    if (const auto unread = std::move(unread_); unread && listening()) {
-        readTurn(unread->data(), unread->size(), std::numeric_limits<std::size_t>::max());
+    if (unread_ && listening()) {
+        unread_->ended = true;  // what came before it comes first
+        unread_->error = error;
+        return;
     }
     if (phase_ == Phase::lingering && !endAfterFlush_) {
         end();

@@ -149,13 +149,13 @@ public:
         std::int64_t i = 0;
         forEach(channel->sessions, [&](Connection& connection) {
             const auto share = spread * i++ / count;
-            if (share.count() > 0) {
-                connection.orCut([&] { connection.leaveAfter(share); });
-                return;
-            }
             connection.orCut([&] {
-                connection.beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host,
-                                      {}, false);
+                if (share.count() > 0) {
+                    connection.leaveAfter(share);
+                } else {
+                    connection.beginClose(CloseCode::goingAway, "service is stopping",
+                                          ClosedBy::host, {}, false);
+                }
             });
         });
         channel->whenEmpty = std::move(done);

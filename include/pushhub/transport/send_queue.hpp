@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -107,8 +108,13 @@ public:
         return partial_ > 0 && head_->runs[head_->first].frame == frame;
     }
 
-    /// Appends `run`; neighbours in the same shared block become one.
-    void push(Pool& pool, FrameRun run) {
+    /// Appends `run`; neighbours in the same shared block become one. `pack`: it will wait for
+    /// long, so a small one is copied to a block of this queue's own, lest it costs several times
+    /// the memory that it counts for.
+    void push(Pool& pool, FrameRun run, bool pack = false) {
+        if (pack && run.messages > 0 && run.size() <= maxPacked && run.frame->key().empty()) {
+            run = packed(run);
+        }
         if (tail_) {
             FrameRun& last = tail_->runs[tail_->last - 1];
             if (last.frame == run.frame && last.end == run.begin && last.messages && run.messages) {
@@ -240,6 +246,29 @@ public:
     }
 
 private:
+    static constexpr std::uint32_t maxPacked = 256;
+    static constexpr std::size_t packSize = 2048;
+
+    // The same bytes in the block that the last run ends in, or in a new one; without memory, as
+    // they are. A block that somebody else has, too, such as the log of broadcasts, is not ours.
+    FrameRun packed(const FrameRun& run) const noexcept {
+        FramePtr block;
+        if (tail_) {
+            const FrameRun& last = tail_->runs[tail_->last - 1];
+            if (last.messages > 0 && last.frame->unique() && last.frame->room() >= run.size()) {
+                block = last.frame;
+            }
+        }
+        try {
+            block = block ? block : Frame::allocate(packSize);
+        } catch (const std::bad_alloc&) {
+            return run;
+        }
+        const std::uint32_t begin = block->size();
+        block->append({run.data(), run.size()});
+        return {block, begin, block->size(), run.messages};
+    }
+
     // Moves the start of a run past the frames that have left whole, so that what is dropped or
     // counted later starts at a frame.
     std::uint32_t skipWrittenFrames(FrameRun& run) noexcept {
