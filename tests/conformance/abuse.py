@@ -901,7 +901,7 @@ def tls_flood(name, data, clients=1):
             list(pool.map(play, all_of_them))
 
 
-for clients in (1, 8):
+for clients in (1, 20):
     tls_flood("64 KiB", frame(BINARY, ZEROS), clients)
     tls_flood("pings", frame(PING, b"x" * 125) * 100, clients)
     tls_flood("empty texts", frame(TEXT) * 1000, clients)

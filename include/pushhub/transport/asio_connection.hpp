@@ -17,8 +17,8 @@ namespace pushhub::detail {
 /// A connection over TCP. What lies between the socket and WebSocket may derive from it.
 class AsioConnection : public Connection {
 public:
-    AsioConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, Tcp::endpoint remote)
-        : Connection(std::move(loop), id), socket_(std::move(socket)), remote_(std::move(remote)) {}
+    AsioConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, const Tcp::endpoint& remote)
+        : Connection(std::move(loop), id), socket_(std::move(socket)), remote_(remote) {}
 
     std::string remoteAddress() const override {
         const std::string address = remote_.address().to_string();

@@ -41,10 +41,9 @@ struct TlsLoop {
 /// write. So OpenSSL never waits to write, and what the socket refuses is kept here.
 class AsioTlsConnection final : public AsioConnection {
 public:
-    AsioTlsConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, Tcp::endpoint remote,
-                      std::shared_ptr<const TlsContextSlot> slot)
-        : AsioConnection(std::move(loop), id, std::move(socket), std::move(remote)),
-          slot_(std::move(slot)) {}
+    AsioTlsConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket,
+                      const Tcp::endpoint& remote, std::shared_ptr<const TlsContextSlot> slot)
+        : AsioConnection(std::move(loop), id, std::move(socket), remote), slot_(std::move(slot)) {}
 
     std::string peerSubject() const override { return subject_ ? *subject_ : std::string(); }
 
