@@ -63,7 +63,7 @@ constexpr bool equalsIgnoreCase(std::string_view a, std::string_view b) {
         return false;
     }
     for (std::size_t i = 0; i < a.size(); ++i) {
-        if (toLowerAscii(a[i]) != toLowerAscii(b[i])) {
+        if (a[i] != b[i] && toLowerAscii(a[i]) != toLowerAscii(b[i])) {
             return false;
         }
     }

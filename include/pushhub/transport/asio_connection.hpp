@@ -37,9 +37,7 @@ public:
         if (!data.empty()) {
             self.received(data.data(), data.size());
         }
-        if (self.socket_ && !self.readingPaused()) {
-            self.waitReadable();
-        }
+        self.readSome();
     }
 
 protected:

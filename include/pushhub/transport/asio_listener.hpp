@@ -40,6 +40,7 @@ public:
         if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
             acceptor_->set_option(net::ip::v6_only(false));
         }
+        acceptor_->set_option(NoDelay());
         acceptor_->bind(endpoint);
         acceptor_->listen();
         acceptor_->non_blocking(true);
@@ -63,6 +64,9 @@ public:
         NetError error;
         handle.moveTo(socket, error);
         const Tcp::endpoint remote = error ? Tcp::endpoint() : socket.remote_endpoint(error);
+        if (!error) {
+            socket.set_option(NoDelay(), error);
+        }
         if (!error) {
             take(loop, std::move(socket), remote, nullptr, std::move(received));
         }
@@ -122,9 +126,11 @@ private:
               std::unique_ptr<AddressLimit::Place> place, std::string received = {}) {
         NetError error;
         socket.non_blocking(true, error);
+#ifndef __linux__  // where what is accepted has the options of the listener
         if (!error) {
             socket.set_option(NoDelay(), error);
         }
+#endif
         if (error) {
             return;  // it has gone already
         }
