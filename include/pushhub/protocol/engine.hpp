@@ -256,9 +256,9 @@ private:
     }
 
     EngineEvent readPayload(Bytes& bytes) {
-        const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(
-            frame_.left, static_cast<std::uint64_t>(bytes.end - bytes.next)));
-        mask(bytes.next, size, frame_.key, static_cast<std::size_t>(frame_.length - frame_.left));
+        const auto available = static_cast<std::uint64_t>(bytes.end - bytes.next);
+        const std::size_t size = std::min(frame_.left, available);
+        mask(bytes.next, size, frame_.key, frame_.length - frame_.left);
         const std::string_view piece(bytes.next, size);
         bytes.next += size;
         frame_.left -= size;
@@ -268,7 +268,7 @@ private:
 
     EngineEvent readControl(std::string_view piece) {
         if (piece.size() < frame_.length) {
-            const auto at = static_cast<std::size_t>(frame_.length - frame_.left) - piece.size();
+            const std::size_t at = frame_.length - frame_.left - piece.size();
             piece.copy(control_.data() + at, piece.size());
             piece = {control_.data(), at + piece.size()};
         }
