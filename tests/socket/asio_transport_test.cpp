@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include <atomic>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -332,6 +333,33 @@ TEST_CASE("a socket that another server has accepted can be handed over") {
     hub.transport().adopt(-1, "");  // is closed, whatever it is
     hub.stop();
     CHECK(client.readClose() == CloseCode::goingAway);
+}
+
+TEST_CASE("a hub that has started is there for clients that connect afterwards") {
+    asio::io_context context;
+    Options options = anyPort();
+    options.path = "/orders/{userId}";
+    PushHub<> orders(options, context);
+    options.path = "/prices/{userId}";
+    PushHub<> prices(orders, options);
+    std::optional<SocketClient> next;
+    Events<int> asked;
+    orders.onHttp([&](const HttpRequest&) -> std::optional<HttpResponse> {
+        prices.start();
+        // Here before the loop has anything else to do: it accepts one client after the other.
+        next.emplace(orders.port()).sendBytes(handshakeRequest("/prices/a"));
+        asked.add(1);
+        return std::nullopt;
+    });
+    orders.start();
+    SocketClient first(orders.port());
+    first.sendBytes("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    std::thread runner([&] { context.run(); });
+    CHECK(first.readStatus() == 404);
+    REQUIRE(asked.waitFor(1));
+    CHECK(next->readStatus() == 101);
+    context.stop();
+    runner.join();
 }
 
 TEST_CASE("connections of one address and of all are limited") {

@@ -120,12 +120,6 @@ int ioctl(int descriptor, unsigned long request, ...) noexcept {
                      : static_cast<int>(syscall(SYS_ioctl, descriptor, request, argument));
 }
 
-int setsockopt(int socket, int level, int name, const void* value, socklen_t size) noexcept {
-    const int error = fault(Call::setsockopt);
-    return error > 0 ? refuse(error)
-                     : static_cast<int>(syscall(SYS_setsockopt, socket, level, name, value, size));
-}
-
 }  // extern "C"
 
 TEMPLATE_LIST_TEST_CASE("A write may be short, refused or fail", "[fault]", SocketTransports) {
@@ -151,7 +145,6 @@ TEMPLATE_LIST_TEST_CASE("A new socket may be refused or have gone", "[fault]", S
     fixture.checkAll(Call::accept, {EAGAIN, EINTR});
     fixture.checkAll(Call::accept, {EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EPROTO});
     fixture.checkAll(Call::ioctl, {ENOMEM});
-    fixture.checkAll(Call::setsockopt, {EINVAL, ENOBUFS});
 }
 
 TEMPLATE_LIST_TEST_CASE("A client that has gone before it is accepted holds up nobody", "[fault]",

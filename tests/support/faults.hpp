@@ -30,7 +30,7 @@
 
 namespace pushhub::test::faults {
 
-enum class Call { none, accept, send, recv, epollCtl, epollWait, ioctl, setsockopt, allocation };
+enum class Call { none, accept, send, recv, epollCtl, epollWait, ioctl, allocation };
 
 // Instead of an errno: the call does less than it was asked for.
 inline constexpr int oneByte = -1;

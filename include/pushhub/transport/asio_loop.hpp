@@ -121,7 +121,8 @@ public:
             add(*connection);
             connection->orCut([&] { start(*connection, std::move(received)); });
         };
-        if (onLoop()) {
+        // Behind what was submitted: a handler that was started before this client came is there.
+        if (onLoop() && idle()) {
             begin();
             return;
         }

@@ -70,6 +70,12 @@ public:
         return submit(std::move(command));
     }
 
+    /// True if nothing that was submitted waits to be done.
+    bool idle() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return inbox_.empty();
+    }
+
     /// Number of connections, in whatever state.
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
 
