@@ -82,7 +82,8 @@ public:
             const auto bytes = address.to_v6().to_bytes();
             v6_.sin6_family = AF_INET6;
             v6_.sin6_port = swapped(port);
-            v6_.sin6_scope_id = address.to_v6().scope_id();
+            const std::uint64_t scope = address.to_v6().scope_id();  // a long in older Asio
+            v6_.sin6_scope_id = static_cast<std::uint32_t>(scope);
             std::memcpy(&v6_.sin6_addr, bytes.data(), bytes.size());
         }
     }
