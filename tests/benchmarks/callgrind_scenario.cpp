@@ -7,7 +7,10 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,6 +67,17 @@ public:
         }
     }
 
+    /// Waits until the server's kernel has what was written: a poll that finds nothing costs, too.
+    void settle() const {
+        int underWay = 1;
+        for (int i = 0; ioctl(fd_, SIOCOUTQ, &underWay) == 0 && underWay > 0; ++i) {
+            if (i > kPatience) {
+                fail("what was written does not arrive");
+            }
+            poll(nullptr, 0, 1);
+        }
+    }
+
     /// Takes what has arrived; returns how many bytes.
     std::size_t drain() {
         char buffer[16384];
@@ -79,6 +93,12 @@ private:
 };
 
 using Clients = std::vector<std::unique_ptr<Client>>;
+
+void settle(const Clients& clients) {
+    for (const auto& client : clients) {
+        client->settle();
+    }
+}
 
 std::size_t drain(const Clients& clients) {
     std::size_t total = 0;
@@ -160,6 +180,7 @@ int main(int argc, char** argv) {
     for (std::size_t i = 0; i < kSessions; ++i) {
         clients.push_back(std::make_unique<Client>(hub.port(), i));
     }
+    settle(clients);
     for (int i = 0; hub.sessionCount() < kSessions; ++i) {
         if (countHandshakes) {
             collectedPoll(context);
@@ -207,6 +228,7 @@ int main(int argc, char** argv) {
             for (const auto& client : clients) {
                 client->write(frame);
             }
+            settle(clients);
             for (int j = 0; received < (i + 1) * kSessions; ++j) {
                 collectedPoll(context);
                 if (j > kPatience) {

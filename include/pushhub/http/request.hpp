@@ -462,9 +462,10 @@ inline bool HttpRequest::isHost(std::string_view host) {
                 }
                 continue;
             }
-            const bool subDelimiter = std::string_view("(),;=").find(c) != std::string_view::npos;
-            const bool tokenOnly = std::string_view("#^`|").find(c) != std::string_view::npos;
-            if ((!detail::isTokenChar(c) && !subDelimiter) || tokenOnly) {
+            const bool good = detail::isTokenChar(c)
+                                  ? c != '#' && c != '^' && c != '`' && c != '|'
+                                  : c == '(' || c == ')' || c == ',' || c == ';' || c == '=';
+            if (!good) {
                 return false;
             }
         }

@@ -191,12 +191,12 @@ public:
     }
 
     void routeHandshake(Connection& connection, HttpRequest request) override {
-        if (!protocol::isUpgradeRequest(request)) {
-            connection.rejectHandshake(answerHttp(request), request.method() == "HEAD");
-            return;
-        }
         const protocol::UpgradeCheck check = protocol::checkUpgrade(request);
         if (check.status != 101) {
+            if (!protocol::isUpgradeRequest(request)) {
+                connection.rejectHandshake(answerHttp(request), request.method() == "HEAD");
+                return;
+            }
             HttpResponse response{check.status, std::string(check.reason) + "\n"};
             if (check.status == 405) {
                 response.headers = {{"Allow", "GET"}};
