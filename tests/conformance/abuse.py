@@ -1093,7 +1093,12 @@ class Suite:
         times = self.latencies()
         if self.server.process.poll() is not None:
             return faults + ["THE SERVER CRASHED"]
-        # Every connection of the case goes: at the latest with a deadline of the server's.
+        # Every connection of the case goes: at the latest with a deadline of the server's. Those
+        # that wait to be accepted come before this one.
+        try:
+            Client(self.server.port, over=self.server.over).reset()
+        except (Wrong, OSError) as error:
+            faults.append(f"a client that comes afterwards: {type(error).__name__}: {error}")
         end = time.monotonic() + SECONDS
         while self.server.descriptors() > self.start_descriptors and time.monotonic() < end:
             time.sleep(0.02)

@@ -362,6 +362,32 @@ TEST_CASE("a hub that has started is there for clients that connect afterwards")
     runner.join();
 }
 
+TEST_CASE("between handshakes that take long others have their turn") {
+    asio::io_context context;
+    std::vector<std::string> order;
+    PushHub<> hub(anyPort(), context);
+    hub.onHandshake([&](const HandshakePtr& handshake) {
+        order.emplace_back("handshake");
+        asio::post(context, [&] { order.emplace_back("other"); });
+        const auto end = Clock::now() + EventLoop::slice;
+        while (Clock::now() < end) {
+        }
+        handshake->accept();
+    });
+    hub.start();
+    std::vector<SocketClient> clients;
+    for (int i = 0; i < 2; ++i) {
+        clients.emplace_back(hub.port()).sendBytes(handshakeRequest("/websocket/a"));
+    }
+    std::thread runner([&] { context.run(); });
+    for (SocketClient& client : clients) {
+        CHECK(client.readStatus() == 101);
+    }
+    asio::post(context, [&] { context.stop(); });
+    runner.join();
+    CHECK(order == std::vector<std::string>{"handshake", "other", "handshake", "other"});
+}
+
 TEST_CASE("connections of one address and of all are limited") {
     for (const bool perAddress : {false, true}) {
         Options options = anyPort();

@@ -87,8 +87,10 @@ private:
     }
 
     void acceptSome() {
-        constexpr int maxAccepts = 64;
-        for (int i = 0; i < maxAccepts && acceptor_; ++i) {
+        using Clock = std::chrono::steady_clock;
+        // Those that are dealt to this loop are read from at once, so their handshakes are in here.
+        for (auto now = Clock::now(), end = now + EventLoop::slice; acceptor_ && now < end;
+             now = Clock::now()) {
             if (isTooEarly()) {
                 return;
             }
