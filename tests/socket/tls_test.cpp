@@ -910,6 +910,20 @@ TEST_CASE("what a client said before its end is heard, though it takes turns", "
     CHECK(ends.all().front() == count);
 }
 
+TEST_CASE("what a hook leaves among OpenSSL's errors harms no session", "[tls]") {
+    Hub hub(anyPort(), testTlsOptions());
+    hub.onMessage([](SessionPtr session, std::string_view text) {
+        const detail::BioPtr none(BIO_new_file("no such file", "r"));
+        session->send(none ? "there is such a file" : text);
+    });
+    hub.start();
+    SocketClient client = connectTls(hub.port()).opened("/websocket/1");
+    for (const char* text : {"one", "two", "three"}) {
+        client.sendText(text);
+        CHECK(client.readText() == text);
+    }
+}
+
 TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
     Events<CloseInfo> ends;
     Hub hub(anyPort(), testTlsOptions());

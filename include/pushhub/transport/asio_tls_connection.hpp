@@ -53,6 +53,14 @@ private:
 
     TlsLoop& tls() const { return asioLoop().shared<TlsLoop>(); }
 
+    // OpenSSL's errors belong to the thread, which may be the host's. To clear what is clear
+    // already would be a sixth of what a record costs.
+    static void clearErrors() noexcept {
+        if (ERR_peek_error() != 0) {
+            ERR_clear_error();
+        }
+    }
+
     // Reading ------------------------------------------------------------------------------------
 
     void received(char* data, std::size_t size) override {
@@ -63,7 +71,7 @@ private:
         in_ = {data, size};
         while (!error) {
             std::array<char, TlsLoop::maxRecord>& plain = tls().plain;
-            ERR_clear_error();
+            clearErrors();
             const int read = SSL_read(ssl_.get(), plain.data(), static_cast<int>(plain.size()));
             const int outcome = read > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), read);
             if (!established_ && SSL_is_init_finished(ssl_.get())) {
@@ -90,7 +98,7 @@ private:
                 return;
             }
         }
-        ERR_clear_error();  // the host's thread may look there
+        clearErrors();  // the host's thread may look there
         in_ = {};
         if (error) {
             receiveEnd(error);
@@ -161,7 +169,7 @@ private:
                 if (record.size() < TlsLoop::minDirect && count > 1) {
                     record = join(buffers, count, started);
                 }
-                ERR_clear_error();
+                clearErrors();
                 const int written =
                     SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
                 if (written <= 0) {
@@ -170,6 +178,7 @@ private:
                     sendWantsInput_ = SSL_get_error(ssl_.get(), written) == SSL_ERROR_WANT_READ;
                     error = sendWantsInput_ ? std::make_error_code(std::errc::operation_would_block)
                                             : make_error_code(Errc::tlsFailed);
+                    clearErrors();
                     break;
                 }
                 taken += static_cast<std::size_t>(written);
@@ -182,7 +191,6 @@ private:
             }
             sendOut(error);
         }
-        ERR_clear_error();
         return taken;
     }
 
@@ -283,9 +291,9 @@ private:
 
     void shutdownSend() noexcept override {
         if (established_) {
-            ERR_clear_error();
+            clearErrors();
             SSL_shutdown(ssl_.get());  // close_notify
-            ERR_clear_error();
+            clearErrors();
             std::error_code error;
             sendOut(error);
             if (!pending_.empty()) {
