@@ -5,36 +5,18 @@
 #include <cstdlib>
 #include <new>
 
+#include "support/allocation.hpp"
 #include "support/faults.hpp"
 
 using namespace pushhub;
 using namespace pushhub::test;
 using namespace pushhub::test::faults;
 
-// All forms, since a sanitizer has each of its own. Not inline, or g++ takes them for mismatched.
-[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+void* pushhub::test::allocate(std::size_t size) noexcept {
     return fault(Call::allocation) != 0 ? nullptr : std::malloc(size);
 }
-void* operator new(std::size_t size) {
-    if (void* const memory = operator new(size, std::nothrow)) {
-        return memory;
-    }
-    throw std::bad_alloc();
-}
-void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
+void pushhub::test::release(void* memory) noexcept {
     std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    operator delete(memory);
-}
-void operator delete[](void* memory) noexcept {
-    operator delete(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-    operator delete(memory);
 }
 
 // Asio calls it.

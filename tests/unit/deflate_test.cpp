@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -16,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/allocation.hpp"
 #include "support/catch.hpp"
 #include "support/client_frames.hpp"
 #include "support/zlib_peer.hpp"
@@ -26,30 +26,15 @@ std::atomic<std::size_t> liveBytes{0};
 std::atomic<std::size_t> peakBytes{0};
 }  // namespace
 
-void* operator new(std::size_t size) {
+void* pushhub::test::allocate(std::size_t size) noexcept {
     void* const memory = std::malloc(size);
-    if (!memory) {
-        throw std::bad_alloc();
-    }
     const std::size_t live = liveBytes += ::malloc_usable_size(memory);
     peakBytes = std::max(peakBytes.load(), live);
     return memory;
 }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    try {
-        return operator new(size);
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
-}
-void operator delete(void* memory) noexcept {
-    if (memory) {
-        liveBytes -= ::malloc_usable_size(memory);
-        std::free(memory);
-    }
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    operator delete(memory);
+void pushhub::test::release(void* memory) noexcept {
+    liveBytes -= ::malloc_usable_size(memory);
+    std::free(memory);
 }
 
 using namespace pushhub;

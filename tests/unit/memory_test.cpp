@@ -15,6 +15,7 @@
 #include <pushhub/protocol/engine.hpp>
 #include <pushhub/push_hub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
+#include "support/allocation.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -35,33 +36,14 @@ bool fails() noexcept {
 
 }  // namespace
 
-// All forms, since a sanitizer has each of its own.
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
-    void* memory = fails() ? nullptr : std::malloc(size);
+void* pushhub::test::allocate(std::size_t size) noexcept {
+    void* const memory = fails() ? nullptr : std::malloc(size);
     living += memory ? 1 : 0;
     return memory;
 }
-void* operator new(std::size_t size) {
-    if (void* memory = operator new(size, std::nothrow)) {
-        return memory;
-    }
-    throw std::bad_alloc();
-}
-void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-void operator delete(void* memory) noexcept {
+void pushhub::test::release(void* memory) noexcept {
     living -= memory ? 1 : 0;
     std::free(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-    operator delete(memory);
-}
-void operator delete[](void* memory) noexcept {
-    operator delete(memory);
-}
-void operator delete[](void* memory, std::size_t) noexcept {
-    operator delete(memory);
 }
 
 using namespace pushhub;
