@@ -13,9 +13,9 @@ trap 'rm -rf "$work"' EXIT
 add() { printf '%b' "$2" >"$work/$1.cpp"; }
 add asio '#include <asio.hpp>\n'
 add pushhub '#include <pushhub/pushhub.hpp>\n'
-add loopback '#include <pushhub/push_hub.hpp>\n#include <pushhub/transport/loopback_transport.hpp>\n'
-cp "$work/loopback.cpp" "$work/members.cpp"
-echo 'template class pushhub::PushHub<pushhub::LoopbackTransport>;' >>"$work/members.cpp"
+loopback='#include <pushhub/push_hub.hpp>\n#include <pushhub/transport/loopback_transport.hpp>\n'
+add loopback "$loopback"
+add members "${loopback}template class pushhub::PushHub<pushhub::LoopbackTransport>;\n"
 add websocketpp '#include <websocketpp/config/asio_no_tls.hpp>\n#include <websocketpp/server.hpp>\n'
 
 TIMEFORMAT='%U %S'
