@@ -209,20 +209,28 @@ public:
         loop_ = pushhub::detail::makeRef<UnixLoop>(options_, path_);
         const auto place = pushhub::EventLoop::makePlace(handler, 1);
         loop_->call([this, place] { loop_->attach(*place); });
-        thread_ = std::thread([this] { loop_->run(); });
+        thread_ = std::thread([loop = loop_] { loop->run(); });
     }
 
     void stop(pushhub::TransportHandler& handler, std::chrono::milliseconds patience) {
         ::unlink(path_.c_str());
+        const auto end = [this, &handler] {
+            loop_->leave(handler);
+            loop_->finish();
+        };
+        if (onLoop()) {  // in a hook, whose thread ends when that has returned
+            loop_->callFirst(end);
+            loop_->help();
+            thread_.detach();
+            return;
+        }
         const auto closed = std::make_shared<pushhub::detail::Latch>(1);
         loop_->call([&] { loop_->closeAll(handler, closed); });
         closed->waitUntil(std::chrono::steady_clock::now() + patience);
-        loop_->call([&] {
-            loop_->cutAll(handler);
-            loop_->detach(handler);
-            loop_->finish();
-        });
-        thread_.join();
+        loop_->callFirst(end);
+        if (thread_.joinable()) {
+            thread_.join();
+        }
     }
 
     void sendAll(pushhub::TransportHandler& handler, const pushhub::FramePtr& frame,
@@ -237,6 +245,7 @@ public:
         loop_->submit(std::move(command));
     }
 
+    std::string address() const { return path_; }
     std::uint16_t port() const noexcept { return 0; }
     bool onLoop() const noexcept { return loop_ && loop_->onLoop(); }
     void later(std::function<void()> function) { later_.emplace_back(std::move(function)); }

@@ -40,7 +40,8 @@ struct Acceptance {
 };
 
 /// A client that asks for a session, before there is one. The hook that gets it decides at once,
-/// or keeps it and decides later from any thread, within `Options::decisionTimeout`.
+/// or keeps it and decides later from any thread, within `Options::decisionTimeout`. What follows
+/// from the decision, such as onOpen, happens once the hook has returned, or on the loop.
 ///
 /// Queries belong to the time before the decision, to one thread at a time.
 class Handshake : public std::enable_shared_from_this<Handshake> {
@@ -105,7 +106,7 @@ public:
         if (!isAnswerable(acceptance)) {
             return std::make_error_code(std::errc::invalid_argument);
         }
-        return pending_->decide(
+        return pending_->decideLater(
             [self = shared_from_this(), acceptance = std::move(acceptance)]() mutable {
                 if (self->stillWaits()) {
                     self->decider_.admit(*self, std::move(acceptance));
@@ -115,7 +116,11 @@ public:
 
     /// Refuses, with an HTTP status from 400 on; a connection that is open already is closed with
     /// `closeCodeFor(status)`, and the body as the reason. Otherwise like `accept`.
-    std::error_code reject(HttpResponse response) { return pending_->reject(std::move(response)); }
+    std::error_code reject(HttpResponse response) {
+        return pending_->decideLater([pending = pending_, response = std::move(response)] {
+            pending->connection().rejectHandshake(response);
+        });
+    }
     std::error_code reject(int status, std::string body = {}) {
         return reject(HttpResponse{status, std::move(body)});
     }

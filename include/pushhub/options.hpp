@@ -204,7 +204,36 @@ struct Options {
         detail::checkOptionTime("decisionTimeout", decisionTimeout);
     }
 
+    /// Throws std::invalid_argument for an option that belongs to the listener, and has neither its
+    /// default nor the listener's value: of a hub that joins the listener of another one.
+    void validateForListener(const Options& listener) const {
+        const Options byDefault;
+        const auto check = [&](const char* option, auto member) {
+            if (this->*member != byDefault.*member && this->*member != listener.*member) {
+                throw std::invalid_argument(
+                    "pushhub: option " + std::string(option) + " is " + text(this->*member) +
+                    ", expected " + text(listener.*member) +
+                    " as the hub that owns the listener has, or the default");
+            }
+        };
+        check("address", &Options::address);
+        check("port", &Options::port);
+        check("loops", &Options::loops);
+        check("maxConnections", &Options::maxConnections);
+        check("maxConnectionsPerAddress", &Options::maxConnectionsPerAddress);
+        check("maxConnectionsPerSecond", &Options::maxConnectionsPerSecond);
+        check("handshakeTimeout", &Options::handshakeTimeout);
+        check("maxHandshakeBytes", &Options::maxHandshakeBytes);
+    }
+
     QueueLimits queueLimits() const noexcept { return {maxQueueBytes, maxQueueMessages}; }
+
+private:
+    static std::string text(const std::string& value) { return "\"" + value + "\""; }
+    static std::string text(std::chrono::milliseconds value) {
+        return std::to_string(value.count()) + " ms";
+    }
+    static std::string text(std::uint64_t value) { return std::to_string(value); }
 };
 
 }  // namespace pushhub

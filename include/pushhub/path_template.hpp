@@ -46,6 +46,23 @@ public:
                                           : static_cast<std::size_t>(found - parameters_.begin());
     }
 
+    /// True if this template comes first where both match a path: at the first segment in which
+    /// they differ in kind, this one has literal text and the other one a parameter. A strict weak
+    /// order.
+    bool isMoreSpecificThan(const PathTemplate& other) const noexcept {
+        return std::lexicographical_compare(
+            segments_.begin(), segments_.end(), other.segments_.begin(), other.segments_.end(),
+            [](const Segment& a, const Segment& b) { return !a.isParameter && b.isParameter; });
+    }
+
+    /// True if both match the same paths, whatever their parameters are called.
+    bool matchesSamePathsAs(const PathTemplate& other) const noexcept {
+        return std::equal(segments_.begin(), segments_.end(), other.segments_.begin(),
+                          other.segments_.end(), [](const Segment& a, const Segment& b) {
+                              return a.isParameter == b.isParameter && a.literal == b.literal;
+                          });
+    }
+
     /// The pattern as it was given.
     const std::string& pattern() const { return pattern_; }
 

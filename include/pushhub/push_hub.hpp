@@ -25,6 +25,7 @@
 
 #include <pushhub/close_code.hpp>
 #include <pushhub/config.hpp>  // early: it refuses what cannot work
+#include <pushhub/detail/process.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/handshake.hpp>
@@ -46,9 +47,11 @@ namespace pushhub {
 ///
 /// Set the hooks, then `start` (or `run`), then push from any thread. Of one session the hooks are
 /// called one at a time: onOpen, onMessage any number of times, onClose exactly once; all on the
-/// session's event loop, so a hook should return soon. A hook may push, ask, close and `stop`, but
-/// not `start`, `run` or set hooks. If it throws, onError is told and the session goes on. The hub
-/// holds no lock while a hook runs.
+/// session's event loop, so a hook should return soon. A hook may push, ask, close, `stop`, and
+/// start or destroy another hub; what may not be called there says so by an exception. If a hook
+/// throws, onError is told and the session goes on. The hub holds no lock while a hook runs.
+///
+/// Destroy the hub before what its hooks refer to. After `fork`, it belongs to the parent.
 ///
 /// Unless it says otherwise, a function may be called from any thread.
 template <class Transport>
@@ -63,6 +66,8 @@ class PushHub final : private TransportHandler, private Handshake::Decider {
     static_assert(missing != detail::Missing::sendAll,
                   "pushhub: a Transport needs sendAll(TransportHandler&, const FramePtr&, const "
                   "RefPtr<ExceptList>&, OverflowPolicy), see transport.hpp");
+    static_assert(missing != detail::Missing::address,
+                  "pushhub: a Transport needs address() const, a std::string, see transport.hpp");
     static_assert(missing != detail::Missing::port,
                   "pushhub: a Transport needs port() const, a std::uint16_t, see transport.hpp");
     static_assert(missing != detail::Missing::onLoop,
@@ -89,26 +94,38 @@ public:
     explicit PushHub(Options options, TransportArgs&&... transportArgs)
         : PushHub(std::make_shared<Transport>(checked(options),
                                               std::forward<TransportArgs>(transportArgs)...),
-                  options, Checked()) {}
+                  std::make_shared<const Options>(options), options) {}
 
     /// A hub with another path on the listener of `other`; address, port, loops and what else
-    /// belongs to the listener are those of `other`. The listener is open while one of its hubs is
-    /// started.
+    /// belongs to the listener are those of `other`: throws std::invalid_argument for such an
+    /// option that has neither its default nor the value of the listener. The listener is open
+    /// while one of its hubs is started.
     PushHub(PushHub& other, Options options)
-        : PushHub(other.transport_, checked(options), Checked()) {}
+        : PushHub(other.transport_, other.listenerOptions_, checked(options)) {
+        options_.validateForListener(*listenerOptions_);
+    }
 
-    /// Stops. Not in a hook.
+    /// Stops. In a hook, also one of this hub but not onError or onLog, and in a handler of the
+    /// host's io_context it waits for no client; what such a hook has captured lives until it
+    /// returns. In a hook that runs inside this hub's `stop` it ends the process. In a forked child
+    /// process it leaves everything to the parent.
     ~PushHub() override {
-        {
-            const std::lock_guard<std::mutex> lock(deferredStop_->mutex);
-            deferredStop_->hub = nullptr;
+        if (isForked()) {
+            abandon();
+            return;
+        }
+        if (life_->stopper == std::this_thread::get_id()) {
+            endProcess();
         }
         if (transport_->onLoop()) {
-            // In a handler of the host's io_context, which has to go on meanwhile.
-            std::thread([this] { stop(); }).join();
-        } else {
-            stop();
+            transport_->stop(*this,
+                             std::chrono::milliseconds(0));  // now nobody waits for this loop
         }
+        {
+            const std::lock_guard<std::mutex> lock(life_->deferred);
+            life_->hub = nullptr;
+        }
+        stopNow(std::chrono::seconds(5));
     }
 
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
@@ -179,67 +196,66 @@ public:
     // Life -----------------------------------------------------------------------------------
 
     /// Opens the endpoint and returns. Throws std::system_error that names address and port if it
-    /// cannot be opened, std::logic_error if the hub is started already.
+    /// cannot be opened; std::logic_error if the hub is started already, if another started hub on
+    /// the listener has the same paths, or in a hook while another thread stops this hub or closes
+    /// the listener.
     void start() {
-        const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (state_ != State::idle) {
+        if (!startIfIdle()) {
             throw std::logic_error("pushhub: start() of a hub that is started");
         }
-        if (userIndex_ == PathTemplate::npos && !handshakeHook_ && !firstMessageHook_) {
-            throw std::logic_error("pushhub: option path is \"" + options_.path +
-                                   "\", expected a parameter {" + options_.userParameter +
-                                   "} or a hook onHandshake or onFirstMessage that tells the user");
-        }
-        transport_->start(*this);
-        state_ = State::running;
-        log(LogLevel::info, "started", [&](LogFields& fields) {
-            fields.add("address", options_.address);
-            fields.add("port", std::to_string(port()));
-            fields.add("path", options_.path);
-        });
     }
 
-    /// `start` unless it is started, then waits until another thread or a hook calls `stop`.
+    /// `start` unless it is started, then waits until another thread or a hook calls `stop`. A
+    /// `stop` that came since the last `start` or `run` is not lost: then it returns at once.
+    /// Throws std::logic_error in a hook or a handler of the host's io_context, which would wait
+    /// for itself.
     void run() {
-        if (state_ == State::idle) {
-            start();
+        if (transport_->onLoop()) {
+            throw std::logic_error(
+                "pushhub: run() in a hook or a handler, expected a thread that "
+                "can wait");
         }
-        std::unique_lock<std::mutex> lock(stoppedMutex_);
-        stopped_.wait(lock, [this] { return state_ == State::idle; });
+        refuseIfForked("run");
+        std::unique_lock<std::mutex> lock(life_->mutex);
+        const std::uint64_t before = life_->stops;
+        if (state_ == State::idle && !life_->stopped) {
+            lock.unlock();
+            startIfIdle();
+            lock.lock();
+        }
+        life_->changed.wait(lock, [&] { return life_->stopped || life_->stops != before; });
+        life_->stopped = false;
     }
 
     /// Takes no more handshakes, closes every session with 1001 behind what was accepted for it,
     /// and cuts those that have not ended at the deadline; each gets its onClose. When it returns,
     /// no hook runs any more and the port is free; the hub may be started again. In a hook, or in a
-    /// handler of the host's io_context, it only begins all that, and returns.
+    /// handler of the host's io_context, it only begins all that, and returns. So a lock that a
+    /// hook takes must not be held over it elsewhere.
+    ///
+    /// In a host's io_context the hooks go on being called by the threads that run it. Only if they
+    /// have left it, or have not come to the hub 5 s after the deadline, they are called by this
+    /// one.
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
-        if (transport_->onLoop()) {
-            if (isRunning()) {
-                transport_->later([deferred = deferredStop_, deadline] {
-                    const std::lock_guard<std::mutex> lock(deferred->mutex);
-                    if (deferred->hub) {
-                        deferred->hub->stop(deadline);
-                    }
-                });
-            }
-            return;
+        if (isForked()) {
+            state_ = State::idle;  // the sessions are the parent's
+        } else if (!transport_->onLoop()) {
+            stopNow(deadline);
+        } else if (isRunning()) {
+            transport_->later([life = life_, deadline] {
+                const std::lock_guard<std::mutex> lock(life->deferred);
+                if (life->hub) {
+                    life->hub->stopNow(deadline);
+                }
+            });
+        } else {
+            rememberStop();
         }
-        const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (!isRunning()) {
-            return;
-        }
-        state_ = State::stopping;
-        transport_->stop(*this, deadline);
-        log(LogLevel::info, "stopped",
-            [&](LogFields& fields) { fields.add("path", options_.path); });
-        const std::lock_guard<std::mutex> stoppedLock(stoppedMutex_);
-        state_ = State::idle;
-        stopped_.notify_all();
     }
 
     bool isRunning() const noexcept { return state_ == State::running; }
 
-    /// The port that is listened on.
+    /// The port that is listened on, while started; otherwise the one of the options.
     std::uint16_t port() const noexcept { return transport_->port(); }
 
     /// The transport, for what only this kind of it can do.
@@ -362,21 +378,30 @@ public:
     }
 
 private:
-    struct Checked {};
+    // What others may still hold when the hub has gone.
+    struct Life {
+        std::mutex deferred;  // held while a `stop` of a hook is carried out
+        PushHub* hub;         // guarded by it; null once the hub goes
 
-    // A `stop` in a hook goes on elsewhere, and must not find a hub that has gone.
-    struct DeferredStop {
-        std::mutex mutex;
-        PushHub* hub;
+        std::mutex mutex;  // of the rest
+        std::condition_variable changed;
+        bool stopped = false;  // since the last start, and no `run` has returned on account of it
+        std::uint64_t stops = 0;
+
+        std::atomic<std::thread::id> stopper{};  // the thread that is in `stopNow`
     };
 
-    PushHub(std::shared_ptr<Transport> transport, const Options& options, Checked)
+    PushHub(std::shared_ptr<Transport> transport, std::shared_ptr<const Options> listenerOptions,
+            const Options& options)
         : transport_(std::move(transport)),
+          listenerOptions_(std::move(listenerOptions)),
           options_(options),
           path_(makePath(options)),
           userIndex_(path_->indexOf(options.userParameter)),
           origins_(options.allowedOrigins),
-          proxies_(options.trustedProxies) {}
+          proxies_(options.trustedProxies) {
+        life_->hub = this;
+    }
 
     static std::shared_ptr<const PathTemplate> makePath(const Options& options) {
         try {
@@ -386,12 +411,6 @@ private:
         }
     }
 
-    std::shared_ptr<DeferredStop> makeDeferredStop() {
-        auto deferred = std::make_shared<DeferredStop>();
-        deferred->hub = this;
-        return deferred;
-    }
-
     static const Options& checked(const Options& options) {
         options.validate();
         return options;
@@ -399,11 +418,104 @@ private:
 
     template <class Hook>
     void set(Hook& hook, Hook value, const char* name) {
-        const std::lock_guard<std::mutex> lock(lifeMutex_);
-        if (state_ != State::idle) {
-            throw std::logic_error(std::string("pushhub: ") + name + " set after start()");
-        }
+        const auto refuseIfStarted = [&] {
+            if (state_ != State::idle) {
+                throw std::logic_error(std::string("pushhub: ") + name + " set after start()");
+            }
+        };
+        refuseIfStarted();
+        const std::unique_lock<std::mutex> lock = lockLife(name);
+        refuseIfStarted();
         hook = std::move(value);
+    }
+
+    // Life, continued ------------------------------------------------------------------------
+
+    // A hook must not wait for a thread that waits for it.
+    std::unique_lock<std::mutex> lockLife(const char* call) {
+        std::unique_lock<std::mutex> lock(lifeMutex_, std::defer_lock);
+        if (!transport_->onLoop()) {
+            lock.lock();
+        } else if (!lock.try_lock()) {
+            throw std::logic_error(std::string("pushhub: ") + call +
+                                   " in a hook while another thread starts or stops the hub");
+        }
+        return lock;
+    }
+
+    bool startIfIdle() {
+        refuseIfForked("start");
+        if (state_ == State::running) {
+            return false;
+        }
+        const std::unique_lock<std::mutex> lock = lockLife("start()");
+        if (state_ != State::idle) {
+            return false;
+        }
+        if (userIndex_ == PathTemplate::npos && !handshakeHook_ && !firstMessageHook_) {
+            throw std::logic_error("pushhub: option path is \"" + options_.path +
+                                   "\", expected a parameter {" + options_.userParameter +
+                                   "} or a hook onHandshake or onFirstMessage that tells the user");
+        }
+        transport_->start(*this);
+        {
+            const std::lock_guard<std::mutex> changing(life_->mutex);
+            life_->stopped = false;
+            process_ = detail::currentProcess();
+            state_ = State::running;
+        }
+        log(LogLevel::info, "started", [&](LogFields& fields) {
+            fields.add("address", transport_->address());
+            fields.add("port", std::to_string(port()));
+            fields.add("path", options_.path);
+        });
+        return true;
+    }
+
+    void stopNow(std::chrono::milliseconds deadline) {
+        const std::lock_guard<std::mutex> lock(lifeMutex_);
+        if (state_ == State::idle) {
+            rememberStop();
+            return;
+        }
+        life_->stopper = std::this_thread::get_id();
+        state_ = State::stopping;
+        transport_->stop(*this, deadline);
+        life_->stopper = std::thread::id();
+        log(LogLevel::info, "stopped",
+            [&](LogFields& fields) { fields.add("path", options_.path); });
+        const std::lock_guard<std::mutex> changing(life_->mutex);
+        state_ = State::idle;
+        process_ = 0;
+        ++life_->stops;
+        life_->stopped = true;
+        life_->changed.notify_all();
+    }
+
+    void rememberStop() {
+        const std::lock_guard<std::mutex> changing(life_->mutex);
+        life_->stopped = true;
+    }
+
+    // In a child process the threads of the loops do not exist, locks may be held for ever, and
+    // what is done to a socket's registration is done to the parent's.
+    bool isForked() const noexcept {
+        const long process = process_;
+        return process != 0 && process != detail::currentProcess();
+    }
+    void refuseIfForked(const char* call) const {
+        if (isForked()) {
+            throw std::logic_error(std::string("pushhub: ") + call +
+                                   "() in a child process of the one that started the hub");
+        }
+    }
+    void abandon() {
+        new std::shared_ptr<Transport>(transport_);  // leaked, so that nothing of it is destroyed
+        new std::shared_ptr<Life>(life_);
+    }
+
+    [[noreturn]] static void endProcess() {
+        throw std::logic_error("pushhub: a hub is destroyed in a hook that runs inside its stop()");
     }
 
     // Pushes, continued ----------------------------------------------------------------------
@@ -540,6 +652,8 @@ private:
     }
 
     const Options& options() const noexcept override { return options_; }
+    const PathTemplate& path() const noexcept override { return *path_; }
+    std::shared_ptr<const void> hooks() const noexcept override { return hooks_; }
 
     std::shared_ptr<detail::HubCounters> counters() const noexcept override { return counters_; }
 
@@ -616,7 +730,10 @@ private:
             remoteAddress(pending), path_, std::move(params));
         if (!handshakeHook_) {
             handshake->accept();
-        } else if (!guarded(nullptr, "onHandshake", [&] { handshakeHook_(handshake); })) {
+            return;
+        }
+        const PendingHandshake::InHook inHook(pending);
+        if (!guarded(nullptr, "onHandshake", [&] { handshakeHook_(handshake); })) {
             handshake->reject(500, "internal error\n");
         }
     }
@@ -666,6 +783,7 @@ private:
         if (!behindProxy.empty()) {
             session->setForwardedFor(std::move(behindProxy));
         }
+        const bool keepRequest = options_.keepRequest;  // onOpen may destroy the hub
         const Registry::Added added = addSession(session);
         if (added != Registry::Added::yes) {
             pending.giveBack(session->takeRequest());
@@ -689,7 +807,7 @@ private:
             }
             throw;
         }
-        if (!options_.keepRequest) {
+        if (!keepRequest) {
             session->takeRequest();
         }
         if (acceptance.expires) {
@@ -713,6 +831,7 @@ private:
     }
 
     std::optional<HttpResponse> onHttp(const HttpRequest& request) override {
+        const std::shared_ptr<const PathTemplate> path = path_;  // the hook may destroy the hub
         std::optional<HttpResponse> response;
         const bool good = guarded(nullptr, "onHttp", [&] {
             if (httpHook_) {
@@ -722,7 +841,7 @@ private:
         std::vector<std::string> params;
         if (!good) {
             response = HttpResponse{500, "internal error\n"};
-        } else if (!response && path_->match(request.path(), params)) {
+        } else if (!response && path->match(request.path(), params)) {
             response = HttpResponse{426, "this is a WebSocket endpoint\n"};
             response->headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
         }
@@ -752,6 +871,7 @@ private:
         Handshake::Decider& decider = *this;
         const auto handshake = std::make_shared<Handshake>(
             decider, pending, first->userId(), first->remoteAddress(), path_, first->takeParams());
+        const PendingHandshake::InHook inHook(*pending);
         if (message.type != MessageType::text) {
             handshake->reject(401, "the first message must be text");
         } else if (!guarded(nullptr, "onFirstMessage",
@@ -901,6 +1021,7 @@ private:
     }
 
     const std::shared_ptr<Transport> transport_;
+    const std::shared_ptr<const Options> listenerOptions_;
     const Options options_;
     const std::shared_ptr<const PathTemplate> path_;
     const std::size_t userIndex_;
@@ -908,16 +1029,29 @@ private:
     const OriginPolicy origins_;
     const ProxyTrust proxies_;
 
-    HandshakeHook handshakeHook_;
-    FirstMessageHook firstMessageHook_;
-    OpenHook openHook_;
-    MessageHook messageHook_;
-    DroppedHook droppedHook_;
-    DrainHook drainHook_;
-    CloseHook closeHook_;
-    ErrorHook errorHook_;
-    LogHook logHook_;
-    HttpHook httpHook_;
+    struct Hooks {
+        HandshakeHook handshake;
+        FirstMessageHook firstMessage;
+        OpenHook open;
+        MessageHook message;
+        DroppedHook dropped;
+        DrainHook drain;
+        CloseHook close;
+        ErrorHook error;
+        LogHook log;
+        HttpHook http;
+    };
+    const std::shared_ptr<Hooks> hooks_ = std::make_shared<Hooks>();
+    HandshakeHook& handshakeHook_ = hooks_->handshake;
+    FirstMessageHook& firstMessageHook_ = hooks_->firstMessage;
+    OpenHook& openHook_ = hooks_->open;
+    MessageHook& messageHook_ = hooks_->message;
+    DroppedHook& droppedHook_ = hooks_->dropped;
+    DrainHook& drainHook_ = hooks_->drain;
+    CloseHook& closeHook_ = hooks_->close;
+    ErrorHook& errorHook_ = hooks_->error;
+    LogHook& logHook_ = hooks_->log;
+    HttpHook& httpHook_ = hooks_->http;
 
     Registry registry_;
     const std::shared_ptr<std::atomic<std::size_t>> pendingHandshakes_ =
@@ -934,10 +1068,9 @@ private:
 
     enum class State : std::uint8_t { idle, running, stopping };
     std::atomic<State> state_{State::idle};
-    std::mutex lifeMutex_;  // start, stop and the setting of hooks, one at a time
-    std::mutex stoppedMutex_;
-    std::condition_variable stopped_;
-    const std::shared_ptr<DeferredStop> deferredStop_ = makeDeferredStop();
+    std::atomic<long> process_{0};  // that started it
+    std::mutex lifeMutex_;          // start, stop and the setting of hooks, one at a time
+    const std::shared_ptr<Life> life_ = std::make_shared<Life>();
 };
 
 }  // namespace pushhub

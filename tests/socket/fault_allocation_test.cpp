@@ -20,7 +20,7 @@ void pushhub::test::release(void* memory) noexcept {
 }
 
 // Asio calls it.
-extern "C" int accept(int socket, sockaddr* address, socklen_t* size) {
+extern "C" int accept4(int socket, sockaddr* address, socklen_t* size, int) {
     return acceptSmall(socket, address, size);
 }
 

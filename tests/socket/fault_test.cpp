@@ -35,7 +35,7 @@ std::size_t shortened(int fault, std::size_t size) noexcept {
 // Asio calls these. The sanitizers have their own, so what is behind them is the system itself.
 extern "C" {
 
-int accept(int socket, sockaddr* address, socklen_t* size) {
+int accept4(int socket, sockaddr* address, socklen_t* size, int) {
     const int error = fault(Call::accept);
     if (error != 0 && error != ECONNABORTED && error != EPROTO) {
         return refuse(error);

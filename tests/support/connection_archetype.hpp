@@ -70,6 +70,8 @@ private:
 class HandlerArchetype final : public TransportHandler {
 public:
     const Options& options() const noexcept override { return options_; }
+    const PathTemplate& path() const noexcept override { return path_; }
+    std::shared_ptr<const void> hooks() const noexcept override { return nullptr; }
     std::shared_ptr<detail::HubCounters> counters() const noexcept override {
         return std::make_shared<detail::HubCounters>();
     }
@@ -86,6 +88,7 @@ public:
 
 private:
     Options options_;
+    const PathTemplate path_{options_.path};
 };
 
 /// Makes sessions that belong to no hub.

@@ -52,10 +52,10 @@ inline int fault(Call call) noexcept {
     return before <= 0 && before > -inARow ? how.load() : 0;
 }
 
-/// accept(2), and the socket refuses some, now and then.
+/// accept4(2), and the socket refuses some, now and then.
 inline int acceptSmall(int socket, sockaddr* address, socklen_t* size) noexcept {
-    const auto accepted =
-        static_cast<int>(::syscall(SYS_accept4, socket, address, size, SOCK_CLOEXEC));
+    const auto accepted = static_cast<int>(
+        ::syscall(SYS_accept4, socket, address, size, SOCK_CLOEXEC | SOCK_NONBLOCK));
     const int small = 4096;
     ::syscall(SYS_setsockopt, accepted, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     return accepted;

@@ -14,9 +14,16 @@ public:
 
     void countDown() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (--count_ == 0) {
+        if (count_ > 0 && --count_ == 0) {
             changed_.notify_all();
         }
+    }
+
+    /// Lets go of those that wait, whatever the count.
+    void open() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        count_ = 0;
+        changed_.notify_all();
     }
 
     bool waitUntil(std::chrono::steady_clock::time_point deadline) {

@@ -40,6 +40,13 @@ public:
         self.readSome();
     }
 
+    /// Does what its socket is ready for, without waiting for it.
+    static void visit(Connection& connection) {
+        auto& self = static_cast<AsioConnection&>(connection);
+        self.orCut([&self] { self.readAvailable(); });
+        self.onWritable();
+    }
+
 protected:
     AsioLoop& asioLoop() const noexcept { return static_cast<AsioLoop&>(loop()); }
 
@@ -91,8 +98,9 @@ private:
         orCut([this] { readSome(); });
     }
 
-    // One connection reads a few buffers at most before the others get their turn.
-    void readSome() {
+    // One connection reads a few buffers at most before the others get their turn. False at the end
+    // of what the client sends.
+    bool readAvailable() {
         constexpr int maxReads = 4;
         std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
         for (int i = 0; i < maxReads && socket_ && !readingPaused(); ++i) {
@@ -103,12 +111,19 @@ private:
             }
             if (error) {
                 receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
-                return;
+                return false;
             }
             received(buffer.data(), size);
             if (size < buffer.size()) {
                 break;
             }
+        }
+        return true;
+    }
+
+    void readSome() {
+        if (!readAvailable()) {
+            return;
         }
         waiting_ = false;
         if (socket_ && !readingPaused()) {

@@ -35,7 +35,7 @@ public:
           retryTimer_(std::in_place, loops_.front()->context()) {}
 
     void open(const Tcp::endpoint& endpoint) {
-        acceptor_->open(endpoint.protocol());
+        openAcceptor(*acceptor_, endpoint.protocol());
         acceptor_->set_option(Acceptor::reuse_address(true));
         if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
             acceptor_->set_option(net::ip::v6_only(false));
@@ -53,8 +53,10 @@ public:
     // The first loop's thread.
 
     void waitForClients() {
-        acceptor_->async_wait(Acceptor::wait_read,
-                              AsioHandler::of<&AsioListener::acceptAll>(*loops_.front(), *this));
+        if (acceptor_) {  // unless it was closed before this came to it
+            acceptor_->async_wait(Acceptor::wait_read, AsioHandler::of<&AsioListener::acceptAll>(
+                                                           *loops_.front(), *this));
+        }
     }
 
     /// Takes over a connected socket that somebody else has accepted, and what was read from it.
@@ -98,7 +100,7 @@ private:
             Socket socket(loop.context());
             Tcp::endpoint remote;
             NetError error;
-            acceptor_->accept(socket, remote, error);
+            acceptFrom(*acceptor_, socket, remote, error);
             if (wouldBlock(error)) {
                 break;
             }
@@ -119,9 +121,7 @@ private:
             }
             take(loop, std::move(socket), remote, std::move(place));
         }
-        if (acceptor_) {
-            waitForClients();
-        }
+        waitForClients();
     }
 
     void take(AsioLoop& loop, Socket socket, const Tcp::endpoint& remote,

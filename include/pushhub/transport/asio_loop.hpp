@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -107,6 +108,10 @@ public:
             self->runner_ = std::this_thread::get_id();
             self->context_.run();
             self->runner_ = std::thread::id();
+            self->own_.reset();
+            const std::lock_guard<std::mutex> lock(self->endMutex_);
+            self->ended_ = true;
+            self->mayJoin_.notify_all();
         });
     }
 
@@ -118,6 +123,10 @@ public:
         countConnection();
         auto begin = [this, connection = std::move(connection), received = std::move(received),
                       start]() mutable {
+            if (!tickTimer_) {
+                discountConnection();  // the loop has finished
+                return;
+            }
             add(*connection);
             connection->orCut([&] { start(*connection, std::move(received)); });
         };
@@ -148,13 +157,55 @@ public:
     /// True if no handler of this loop is left in the host's io_context.
     bool quiet() const noexcept { return handlers_ == 0; }
 
-    /// Waits for the thread, and lets go of what belongs to the io_context. After `finish`, and
-    /// once it is `quiet`.
+    /// This thread, in a hook, waits for something; until the hook returns nobody waits for it.
+    void occupy() {
+        const std::lock_guard<std::mutex> lock(endMutex_);
+        occupied_ = true;
+        mayJoin_.notify_all();
+    }
+
+    /// Waits for the end of the thread, after `finish`; one that is occupied ends by itself.
     void join() {
-        if (thread_.joinable()) {
-            thread_.join();
+        if (!thread_.joinable()) {
+            own_.reset();
+            return;
         }
-        own_.reset();
+        std::unique_lock<std::mutex> lock(endMutex_);
+        mayJoin_.wait(lock, [this] { return ended_ || occupied_; });
+        if (ended_) {
+            lock.unlock();
+            thread_.join();
+        } else {
+            thread_.detach();
+        }
+    }
+
+    /// True if the host's threads have left this loop for good, as far as can be seen from the
+    /// calling thread: their io_context is stopped, or they have not come to it yet, or the calling
+    /// thread was the only one and does something else now.
+    bool isDeserted() const noexcept {
+        const std::thread::id runner = hostRunner_;
+        return context_.stopped() || runner == std::thread::id() ||
+               (runner == std::this_thread::get_id() && !severalRunners_ &&
+                !context_.get_executor().running_in_this_thread());
+    }
+
+    /// Does on this thread what the host's would do, unless one of them has its turn: all that
+    /// waits, then `visit` for each connection.
+    void drive(void (*visit)(Connection&)) {
+        const RefPtr<AsioLoop> self(this);
+        {
+            const std::lock_guard<std::mutex> lock(turnMutex_);
+            if (inTurn_) {
+                return;
+            }
+            inTurn_ = true;
+            runner_ = std::this_thread::get_id();
+        }
+        drain();
+        forEachConnection(visit);
+        afterEvents();
+        callWaiting();
     }
 
 private:
@@ -176,6 +227,10 @@ private:
             return;  // the thread whose turn it is comes to it
         }
         callNow(std::move(handler));
+        callWaiting();
+    }
+
+    void callWaiting() {
         while (hasNext()) {
             for (AsioHandler& next : turn_) {
                 callNow(std::move(next));
@@ -193,12 +248,20 @@ private:
             return false;
         }
         inTurn_ = true;
-        runner_ = std::this_thread::get_id();
+        const std::thread::id self = std::this_thread::get_id();
+        runner_ = self;
+        if (hostRunner_ != self) {
+            severalRunners_ = hostRunner_ != std::thread::id();
+            hostRunner_ = self;
+        }
         return true;
     }
 
     void callNow(AsioHandler handler) {
         handler.call();
+        if (occupied_) {
+            occupied_ = false;
+        }
         afterEvents();
     }
 
@@ -258,7 +321,13 @@ private:
     bool ticking_ = false;
     std::atomic<std::size_t> handlers_{0};  // one can wait until Asio has none of this loop left
     std::atomic<std::thread::id> runner_{};
+    std::atomic<std::thread::id> hostRunner_{};  // the latest of the host's threads
+    std::atomic<bool> severalRunners_{false};
     std::thread thread_;
+    std::mutex endMutex_;  // of the next three
+    std::condition_variable mayJoin_;
+    bool ended_ = false;  // the thread
+    std::atomic<bool> occupied_{false};
     std::mutex turnMutex_;              // of the next two: where the host's threads meet
     bool inTurn_ = false;               // one of them runs handlers
     std::vector<AsioHandler> waiting_;  // for their turn

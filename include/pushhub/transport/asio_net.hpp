@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +30,12 @@
 #include <asio/ip/address.hpp>
 #include <asio/ip/v6_only.hpp>
 #include <asio/post.hpp>
+#endif
+
+#ifndef _WIN32
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #endif
 
 namespace pushhub::detail {
@@ -156,10 +163,75 @@ using Acceptor = net::basic_socket_acceptor<Tcp, Executor>;
 using Timer = net::basic_waitable_timer<std::chrono::steady_clock,
                                         net::wait_traits<std::chrono::steady_clock>, Executor>;
 
+using NativeSocket = Socket::native_handle_type;
+
+// Descriptors are not inherited by programs that the host starts: otherwise the port stays taken
+// and connections stay open as long as such a program lives. Where the system can, it is set by the
+// call that makes the descriptor, since another thread may fork at any moment.
+
+/// The latest error of a system call.
+inline NetError lastNetError() noexcept {
+#ifdef _WIN32
+    return NetError(::WSAGetLastError(), net::error::get_system_category());
+#else
+    return NetError(errno, net::error::get_system_category());
+#endif
+}
+
+/// Keeps `socket` out of programs that the host starts.
+inline void setCloseOnExec(NativeSocket socket) noexcept {
+#ifdef _WIN32
+    ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
+#else
+    ::fcntl(socket, F_SETFD, FD_CLOEXEC);
+#endif
+}
+
+/// Opens an acceptor for `protocol`.
+inline void openAcceptor(Acceptor& acceptor, const Tcp& protocol) {
+#ifdef SOCK_CLOEXEC
+    const int opened = ::socket(protocol.family(), protocol.type() | SOCK_CLOEXEC, IPPROTO_TCP);
+    if (opened < 0) {
+        throw NetException(lastNetError());
+    }
+    NetError error;
+    acceptor.assign(protocol, opened, error);
+    if (error) {
+        ::close(opened);
+        throw NetException(error);
+    }
+#else
+    acceptor.open(protocol);
+    setCloseOnExec(acceptor.native_handle());
+#endif
+}
+
+/// Accepts a connection, like `Acceptor::accept` of an acceptor that does not block.
+inline void acceptFrom(Acceptor& acceptor, Socket& socket, TcpEndpoint& remote, NetError& error) {
+#if defined(SOCK_CLOEXEC) && !defined(__APPLE__)
+    auto size = static_cast<socklen_t>(remote.capacity());
+    const int accepted =
+        ::accept4(acceptor.native_handle(), remote.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (accepted < 0) {
+        error = lastNetError();
+        return;
+    }
+    socket.assign(remote.protocol(), accepted, error);
+    if (error) {
+        ::close(accepted);
+    }
+#else
+    acceptor.accept(socket, remote, error);
+    if (!error) {
+        setCloseOnExec(socket.native_handle());
+    }
+#endif
+}
+
 /// A socket of the operating system on its way from one owner to another.
 class SocketHandle {
 public:
-    explicit SocketHandle(Socket::native_handle_type handle) noexcept : handle_(handle) {}
+    explicit SocketHandle(NativeSocket handle) noexcept : handle_(handle) {}
     SocketHandle(const SocketHandle&) = delete;
     SocketHandle& operator=(const SocketHandle&) = delete;
     ~SocketHandle() {
@@ -173,12 +245,13 @@ public:
 
     // The protocol matters only for what is not done with a connected socket.
     void moveTo(Socket& socket, NetError& error) {
+        setCloseOnExec(handle_);
         socket.assign(Tcp::v4(), handle_, error);
         taken_ = true;
     }
 
 private:
-    const Socket::native_handle_type handle_;
+    const NativeSocket handle_;
     bool taken_ = false;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -37,37 +39,96 @@ public:
     ~AsioTransport() { joinLater(); }
 
     /// Offers handshakes to `handler`; the first one opens the port. Throws std::system_error
-    /// that names address and port if it cannot be opened.
+    /// that names address and port if it cannot be opened, and std::logic_error if another handler
+    /// has the same paths, or on a loop while the listener closes.
     void start(TransportHandler& handler) {
-        joinLater();
-        const std::lock_guard<std::mutex> lock(mutex_);
-        handlers_.reserve(handlers_.size() + 1);  // before there is something to undo
-        if (handlers_.empty()) {
+        const bool here = onLoop();
+        if (!here) {
+            joinLater();
+        }
+        std::unique_lock<std::mutex> lock(mutex_);
+        if (here && closing_) {
+            throw std::logic_error(
+                "pushhub: start() in a hook while the listener closes, expected another thread");
+        }
+        closed_.wait(lock, [this] { return !closing_; });
+        for (const Member& member : members_) {
+            if (!member.leaving) {
+                detail::refuseSamePaths(*member.handler, handler);
+            }
+        }
+        members_.reserve(members_.size() + 1);  // before there is something to undo
+        const bool first = members_.empty();
+        if (first) {
             open();
         }
-        handlers_.push_back(&handler);
+        members_.push_back({&handler, nullptr});
         try {
             for (const auto& loop : *loops_) {
-                const auto place = EventLoop::makePlace(handler, handlers_.size());
-                loop->call([loop = loop.get(), place] { loop->attach(*place); });
+                const auto place = EventLoop::makePlace(handler, members_.size());
+                loop->callFirst([loop = loop.get(), place] { loop->attach(*place); });
             }
-            if (handlers_.size() == 1) {
+            if (first) {
                 loops_->front()->call([listener = listener_] {
                     detail::insist([&] { listener->waitForClients(); });
                 });
             }
         } catch (const std::bad_alloc&) {
-            end(handler, std::chrono::milliseconds(0));
+            lock.unlock();
+            stop(handler, std::chrono::milliseconds(0));
             throw;
         }
     }
 
     /// Closes the sessions of `handler` with 1001, cuts those that are left at the deadline, and
-    /// closes the port with the last handler. Not on a thread that runs a loop (see `onLoop`).
+    /// closes the port with the last handler. On a loop (see `onLoop`) it waits for no client. Any
+    /// thread, also while another one does the same.
     void stop(TransportHandler& handler, std::chrono::milliseconds patience) {
-        const std::lock_guard<std::mutex> lock(mutex_);
-        end(handler, patience);
+        const bool here = onLoop();
+        const auto deadline = std::chrono::steady_clock::now() + patience;
+        const std::shared_ptr<const Loops> shared = this->loops();
+        const Loops& loops = *shared;
+        std::shared_ptr<Leaving> leaving;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            const auto member = find(handler);
+            if (member == members_.end()) {
+                return;
+            }
+            if (!member->leaving) {
+                member->leaving =
+                    detail::insist([&] { return std::make_shared<Leaving>(loops.size()); });
+                closing_ = std::all_of(members_.begin(), members_.end(),
+                                       [](const Member& other) { return other.leaving; });
+                if (closing_) {
+                    detail::insist([&] {
+                        return loops.front()->callFirst(
+                            [listener = listener_] { listener->close(); });
+                    });
+                }
+            }
+            leaving = member->leaving;
+        }
+        if (here) {
+            leaving->closed->open();  // whoever waits for clients goes on
+            for (const auto& loop : loops) {
+                if (loop->onLoop()) {
+                    loop->occupy();
+                }
+            }
+        } else {
+            onEachLoop(loops, handler, leaving, &closeAll, &detail::AsioLoop::call<Step>);
+            wait(loops, *leaving->closed, deadline);
+        }
+        onEachLoop(loops, handler, leaving, &leave, &detail::AsioLoop::callFirst<Step>);
+        wait(loops, leaving->left, forEver, deadline + hostPatience);
+        if (remove(handler)) {
+            close(loops, deadline + hostPatience);
+        }
     }
+
+    /// The address that is listened on.
+    std::string address() const { return options_.address; }
 
     /// The port that is listened on, while started; otherwise the one of the options.
     std::uint16_t port() const noexcept { return port_; }
@@ -102,8 +163,8 @@ public:
         }
     }
 
-    /// True on a thread that `stop` would wait for: in a hook, or in any handler of the host's
-    /// io_context.
+    /// True on a thread that `stop` elsewhere would wait for: in a hook, or in any handler of the
+    /// host's io_context.
     bool onLoop() const noexcept {
         if (hostContext_ && hostContext_->get_executor().running_in_this_thread()) {
             return true;
@@ -113,8 +174,7 @@ public:
                            [](const auto& loop) { return loop->onLoop(); });
     }
 
-    /// Calls `function` on a thread of its own, which is joined by the next `start` or the
-    /// destructor.
+    /// Calls `function` on another thread, which is joined by the next `start` or the destructor.
     void later(std::function<void()> function) {
         const std::lock_guard<std::mutex> lock(laterMutex_);
         later_.emplace_back(std::move(function));
@@ -128,7 +188,8 @@ protected:
         : options_(options),
           endpoint_(parseEndpoint(options)),
           makeConnection_(std::move(makeConnection)),
-          hostContext_(context) {}
+          hostContext_(context),
+          port_(options.port) {}
 
 private:
     static detail::RefPtr<detail::AsioConnection> makePlain(detail::RefPtr<detail::AsioLoop> loop,
@@ -177,7 +238,11 @@ private:
             threads.swap(later_);
         }
         for (std::thread& thread : threads) {
-            thread.join();
+            if (thread.get_id() == std::this_thread::get_id()) {
+                thread.detach();  // in a hook, on the way to its end
+            } else {
+                thread.join();
+            }
         }
     }
 
@@ -226,127 +291,154 @@ private:
         }
     }
 
-    // `stop`, while mutex_ is held. What it does on a loop needs no memory there.
-    void end(TransportHandler& handler, std::chrono::milliseconds patience) {
-        const auto deadline = std::chrono::steady_clock::now() + patience;
-        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
-        if (found == handlers_.end()) {
-            return;
+    // A handler that leaves: each loop counts down when the sessions have gone, and when all has.
+    struct Leaving {
+        explicit Leaving(std::size_t loops)
+            : closed(std::make_shared<detail::Latch>(loops)), left(loops), hasLeft(loops) {}
+
+        const std::shared_ptr<detail::Latch> closed;
+        detail::Latch left;
+        std::vector<std::atomic<bool>> hasLeft;  // by loop; then the handler may be no more
+    };
+    struct Member {
+        TransportHandler* handler;
+        std::shared_ptr<Leaving> leaving;
+    };
+
+    std::vector<Member>::iterator find(const TransportHandler& handler) {
+        return std::find_if(members_.begin(), members_.end(),
+                            [&](const Member& member) { return member.handler == &handler; });
+    }
+
+    // True if it was the last one, and this thread removed it.
+    bool remove(const TransportHandler& handler) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const auto member = find(handler);
+        if (member == members_.end()) {
+            return false;
         }
-        const bool last = handlers_.size() == 1;
-        helpHost_ = hostContext_ && !wait(*onEachLoop(handler, &answer),
-                                          std::chrono::steady_clock::now() + hostPatience);
-        if (last) {
+        members_.erase(member);
+        return members_.empty();
+    }
+
+    // What a loop does for a handler that leaves. A function object of one type, and no lambdas,
+    // since each of those would be compiled with a path of its own to the loops.
+    struct Step {
+        void (*function)(const Step&);
+        detail::AsioLoop* loop;
+        std::size_t index;
+        TransportHandler* handler;
+        std::shared_ptr<Leaving> leaving;
+
+        void operator()() const {
+            if (!leaving->hasLeft[index]) {
+                function(*this);
+            }
+        }
+    };
+
+    static void closeAll(const Step& step) {
+        step.loop->closeAll(*step.handler, step.leaving->closed);
+    }
+    static void leave(const Step& step) {
+        step.loop->leave(*step.handler);
+        if (!step.leaving->hasLeft[step.index].exchange(true)) {
+            step.leaving->left.countDown();
+        }
+    }
+
+    static void onEachLoop(const Loops& loops, TransportHandler& handler,
+                           const std::shared_ptr<Leaving>& leaving, void (*function)(const Step&),
+                           bool (detail::AsioLoop::*call)(Step)) {
+        for (std::size_t i = 0; i < loops.size(); ++i) {
             detail::insist([&] {
-                return loops_->front()->call([listener = listener_] { listener->close(); });
+                return (*loops[i].*call)({function, loops[i].get(), i, &handler, leaving});
             });
         }
-        if (!wait(*onEachLoop(handler, &closeAll), deadline)) {
-            wait(*onEachLoop(handler, &cutAll));
+    }
+
+    // Ends the loops; nobody is left on them.
+    void close(const Loops& loops, std::chrono::steady_clock::time_point givenUp) {
+        const auto finished =
+            detail::insist([&] { return std::make_shared<detail::Latch>(loops.size()); });
+        for (const auto& loop : loops) {
+            detail::insist([&] {
+                return loop->callFirst([loop = loop.get(), finished] {
+                    loop->finish();
+                    finished->countDown();
+                });
+            });
         }
-        wait(*onEachLoop(handler, last ? &finish : &detach));
-        handlers_.erase(found);
-        if (last) {
-            setListener(nullptr);
-            for (const auto& loop : *loops_) {
-                while (hostContext_ && !loop->quiet()) {
-                    pause();
-                }
+        if (hostContext_) {
+            wait(loops, *finished, forEver, givenUp);
+            const auto& loop = loops.front();
+            while (!loop->quiet() && !loop->onLoop() && !loop->isDeserted() &&
+                   std::chrono::steady_clock::now() < givenUp) {
+                std::this_thread::sleep_for(pause);
+            }
+        } else {
+            for (const auto& loop : loops) {
                 loop->join();
             }
-            detail::insist([this] { setLoops({}); });
         }
+        setListener(nullptr);
+        detail::insist([this] { setLoops({}); });
+        const std::lock_guard<std::mutex> lock(mutex_);
+        port_ = options_.port;
+        closing_ = false;
+        closed_.notify_all();
     }
 
-    // What a loop does for a handler that stops; it counts `done` down afterwards. Functions, and
-    // no lambdas, since each of those would be compiled with a path of its own to the loops.
-    using LatchPtr = std::shared_ptr<detail::Latch>;
-    using Step = void (*)(detail::AsioLoop&, TransportHandler&, const LatchPtr& done);
-
-    static void answer(detail::AsioLoop&, TransportHandler&, const LatchPtr& done) {
-        done->countDown();
-    }
-    static void closeAll(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
-        loop.closeAll(handler, done);
-    }
-    static void cutAll(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
-        loop.cutAll(handler);
-        done->countDown();
-    }
-    static void detach(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
-        loop.detach(handler);
-        done->countDown();
-    }
-    static void finish(detail::AsioLoop& loop, TransportHandler& handler, const LatchPtr& done) {
-        loop.detach(handler);
-        loop.finish();
-        done->countDown();
-    }
-
-    LatchPtr onEachLoop(TransportHandler& handler, Step step) {
-        const std::size_t count = loops_->size();
-        auto latch = detail::insist([&] { return std::make_shared<detail::Latch>(count); });
-        for (const auto& loop : *loops_) {
-            detail::insist([&] {
-                return loop->call(
-                    [&handler, loop = loop.get(), step, latch] { step(*loop, handler, latch); });
-            });
-        }
-        return latch;
-    }
-
-    // True if the loops were done before the deadline.
-    bool wait(detail::Latch& latch, std::chrono::steady_clock::time_point deadline =
-                                        std::chrono::steady_clock::time_point::max()) {
-        if (!hostContext_) {
+    // True if the loops were done before the deadline. Loops of threads of their own come to it,
+    // but for the one that is in the hook that waits here. A host's comes to it when the host does;
+    // if that has left it, or has had enough time, this thread stands in.
+    bool wait(const Loops& loops, detail::Latch& latch,
+              std::chrono::steady_clock::time_point deadline,
+              std::chrono::steady_clock::time_point givenUp = forEver) {
+        const bool here = onLoop();
+        if (!hostContext_ && !here) {
             return latch.waitUntil(deadline);
         }
-        const auto start = std::chrono::steady_clock::now();
-        while (!latch.done()) {
+        for (;;) {
+            for (const auto& loop : loops) {
+                if (loop->onLoop()) {
+                    loop->help();
+                } else if (hostContext_ && (here || loop->isDeserted() ||
+                                            std::chrono::steady_clock::now() >= givenUp)) {
+                    loop->drive(&detail::AsioConnection::visit);
+                }
+            }
             const auto now = std::chrono::steady_clock::now();
+            if (latch.waitUntil(std::min(deadline, now + pause))) {
+                return true;
+            }
             if (now >= deadline) {
                 return false;
             }
-            // Nobody runs the io_context any more, if even this takes so long.
-            helpHost_ = helpHost_ || (deadline == deadline.max() && now - start > 5 * hostPatience);
-            pause();
         }
-        return true;
     }
 
-    // Lets the host's io_context go on for a moment. If nobody runs it any more, it is run here, or
-    // stop would wait in vain.
-    void pause() {
-        const bool stopped = hostContext_->stopped();
-        if (stopped) {
-            hostContext_->restart();
-        }
-        if (helpHost_ || stopped) {
-            hostContext_->poll();
-        }
-        if (stopped) {
-            hostContext_->stop();
-        }
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+    static constexpr auto forEver = std::chrono::steady_clock::time_point::max();
+    static constexpr std::chrono::milliseconds pause{1};
 
-    // How long a host's io_context may take to get to something before it counts as not run.
-    static constexpr std::chrono::milliseconds hostPatience{200};
+    // How long beyond the deadline a host's io_context may take before this thread does the work.
+    static constexpr std::chrono::seconds hostPatience{5};
 
     const Options options_;
     const detail::Tcp::endpoint endpoint_;
     const detail::MakeConnection makeConnection_;
     detail::net::io_context* const hostContext_;
-    bool helpHost_ = false;  // nobody runs hostContext_
-    std::mutex mutex_;       // start and stop, one at a time
-    std::vector<TransportHandler*> handlers_;
+    std::mutex mutex_;  // of the next three; nobody waits for a loop with it
+    std::vector<Member> members_;
+    bool closing_ = false;  // the last handler leaves
+    std::condition_variable closed_;
     std::mutex laterMutex_;
     std::vector<std::thread> later_;
     mutable std::mutex loopsMutex_;  // for readers of the next two
     std::shared_ptr<const Loops> loops_ = std::make_shared<const Loops>();
     detail::RefPtr<detail::AsioListener> listener_;
     std::atomic<std::uint64_t> nextId_{0};
-    std::atomic<std::uint16_t> port_{0};
+    std::atomic<std::uint16_t> port_;
 };
 
 }  // namespace pushhub

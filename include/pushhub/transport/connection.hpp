@@ -120,6 +120,11 @@ public:
     bool open() const noexcept { return phase_ == Phase::open; }
     bool admitted() const noexcept { return admitted_; }
 
+    /// True while somebody has to say whether it becomes a session.
+    bool undecided() const noexcept {
+        return phase_ == Phase::deciding || (phase_ == Phase::open && !admitted_);
+    }
+
     /// Runs some work of the connection. If there is no memory for it, the connection is cut.
     template <class Function>
     void orCut(Function function) noexcept {
@@ -632,12 +637,17 @@ inline PendingHandshake::PendingHandshake(Connection& connection, HttpRequest re
 
 inline PendingHandshake::~PendingHandshake() = default;
 
-inline std::error_code PendingHandshake::run(detail::TaskPtr decision) {
+inline std::error_code PendingHandshake::run(detail::TaskPtr decision, bool atOnce) {
     if (decided_.exchange(true)) {
         return Errc::handshakeAnswered;
     }
-    if (connection_->loop().onLoop()) {
-        connection_->orCut([&] { (*decision)(); });
+    // The host may hold a lock that its next hook takes.
+    if (connection_->loop().onLoop() && (atOnce || inHook_)) {
+        if (atOnce) {
+            connection_->orCut([&] { (*decision)(); });
+        } else {
+            waiting_ = std::move(decision);
+        }
         return {};
     }
     try {
@@ -651,6 +661,13 @@ inline std::error_code PendingHandshake::run(detail::TaskPtr decision) {
     } catch (const std::bad_alloc&) {
         decided_ = false;  // let the caller try again
         throw;
+    }
+}
+
+inline void PendingHandshake::endHook() noexcept {
+    inHook_ = false;
+    if (const detail::TaskPtr decision = std::move(waiting_)) {
+        connection_->orCut([&] { (*decision)(); });
     }
 }
 
@@ -1089,8 +1106,9 @@ inline void Connection::flush() {
 }
 
 inline void Connection::writable() {
-    blocked_ = false;
-    countSlow(std::uint64_t{0} - 1);
+    if (std::exchange(blocked_, false)) {
+        countSlow(std::uint64_t{0} - 1);
+    }
     flush();
     if (phase_ == Phase::open && admitted_ && !blocked_) {
         schedule();

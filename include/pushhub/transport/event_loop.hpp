@@ -39,12 +39,7 @@ public:
 
     using LoopContext::submit;
     bool submit(Command* commands, std::size_t count) override {
-        bool first = false;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            if (ended_) {
-                return false;
-            }
+        return queue([&] {
             const std::size_t needed = inbox_.size() + count;
             if (needed > inbox_.capacity()) {
                 inbox_.reserve(std::max(needed, 2 * inbox_.capacity()));  // all of them, or none
@@ -52,14 +47,7 @@ public:
             for (std::size_t i = 0; i < count; ++i) {
                 inbox_.push_back(std::move(commands[i]));
             }
-            first = !std::exchange(scheduled_, true);
-            wakers_ += first ? 1 : 0;
-        }
-        if (first) {
-            wake();
-            --wakers_;
-        }
-        return true;
+        });
     }
 
     /// Queues a function.
@@ -70,10 +58,18 @@ public:
         return submit(std::move(command));
     }
 
+    /// Queues a function of a handler's life before everything else, also before what a thread in
+    /// `help` waits for.
+    template <class Function>
+    bool callFirst(Function function) {
+        auto task = detail::makeTask(std::move(function));
+        return queue([&] { urgent_.push_back(std::move(task)); });
+    }
+
     /// True if nothing that was submitted waits to be done.
     bool idle() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        return inbox_.empty();
+        return inbox_.empty() && urgent_.empty();
     }
 
     /// Number of connections, in whatever state.
@@ -88,6 +84,21 @@ public:
         work(true);
         takeTurns();
         broadcast();
+    }
+
+    /// Does what `callFirst` has queued, in the middle of whatever the loop does: for a hook that
+    /// waits for other loops, which may wait for this one.
+    void help() {
+        const bool before = std::exchange(helping_, true);
+        std::vector<detail::TaskPtr> urgent;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            urgent.swap(urgent_);
+        }
+        for (const detail::TaskPtr& task : urgent) {
+            (*task)();
+        }
+        helping_ = before;
     }
 
     // A `drain` that is on its way stays so: the next `submit` must not wake the loop meanwhile.
@@ -112,44 +123,29 @@ public:
         return place;
     }
 
-    /// Adds a handler: from now on handshakes are offered to it. Needs no memory.
+    /// Adds a handler: from now on handshakes are offered to it, before those whose paths are less
+    /// specific. Needs no memory.
     void attach(Place& place) noexcept {
-        place.channels_.insert(place.channels_.begin(), channels_.begin(), channels_.end());
-        channels_.swap(place.channels_);
-    }
-
-    /// Removes a handler, which has no sessions any more.
-    void detach(const TransportHandler& handler) {
-        forEach(others_, [&](Connection& connection) {
-            if (connection.channel() && connection.channel()->handler == &handler &&
-                connection.open()) {
-                connection.abort(Errc::notRunning);  // open, but never admitted
-            }
-        });
-        for (std::size_t i = 0; i < channels_.size(); ++i) {
-            if (channels_[i]->handler == &handler) {
-                channels_[i]->handler = nullptr;
-                channels_.erase(channels_.begin() + static_cast<std::ptrdiff_t>(i));
-                return;
-            }
-        }
+        auto& channels = place.channels_;
+        channels.insert(channels.begin(), channels_.begin(), channels_.end());
+        const auto added = channels.end() - 1;
+        const auto isMoreSpecific = [](const auto& a, const auto& b) {
+            return a->handler->path().isMoreSpecificThan(b->handler->path());
+        };
+        std::rotate(std::lower_bound(channels.begin(), added, *added, isMoreSpecific), added,
+                    channels.end());
+        channels_.swap(channels);
     }
 
     /// Closes all sessions of a handler with 1001 and refuses its pending handshakes; counts `done`
     /// down when the last session has ended.
     void closeAll(const TransportHandler& handler, std::shared_ptr<detail::Latch> done) {
-        HostedChannel* channel = find(&handler);
+        const detail::RefPtr<HostedChannel> channel(find(&handler));
         if (!channel) {
             done->countDown();
             return;
         }
-        forEach(others_, [&](Connection& connection) {
-            if (connection.channel() == channel) {
-                connection.orCut([&] {
-                    connection.rejectHandshake({503, "the service is stopping\n"});
-                });
-            }
-        });
+        refuseUndecided(*channel);
         const auto spread = channel->options.stopSpread;
         const auto count = static_cast<std::int64_t>(channel->sessions.size());
         std::int64_t i = 0;
@@ -159,8 +155,7 @@ public:
                 if (share.count() > 0) {
                     connection.leaveAfter(share);
                 } else {
-                    connection.beginClose(CloseCode::goingAway, "service is stopping",
-                                          ClosedBy::host, {}, false);
+                    sayGoodBye(connection);
                 }
             });
         });
@@ -168,11 +163,30 @@ public:
         notifyIfEmpty(*channel);
     }
 
-    /// Ends all sessions of a handler at once.
-    void cutAll(const TransportHandler& handler) {
-        if (HostedChannel* channel = find(&handler)) {
-            forEach(channel->sessions,
-                    [](Connection& connection) { connection.abort(Errc::deadlineReached); });
+    /// Ends at once what is left of a handler here, and removes it. Needs no memory. It may come in
+    /// the middle of whatever the loop does, such as a hook of that handler.
+    void leave(const TransportHandler& handler) noexcept {
+        const detail::RefPtr<HostedChannel> channel(find(&handler));
+        if (!channel) {
+            return;
+        }
+        ++leaves_;
+        refuseUndecided(*channel);
+        while (Connection* session = channel->sessions.front()) {
+            const detail::RefPtr<Connection> connection(session);
+            connection->orCut([&] { sayGoodBye(*connection); });
+            connection->abort(Errc::deadlineReached);
+        }
+        notifyIfEmpty(*channel);
+        const auto found = std::find(channels_.begin(), channels_.end(), channel);
+        if (found != channels_.end()) {  // unless a hook came here meanwhile
+            channels_.erase(found);
+            channel->handler = nullptr;
+            channel->nextLeft = std::move(left_);
+            left_ = channel;
+        }
+        if (!helping_) {
+            releaseHooks();
         }
     }
 
@@ -211,7 +225,7 @@ public:
         for (const auto& channel : channels_) {
             connection.setChannel(channel);
             if (channel->handler->onHandshake(*handshake)) {
-                return;
+                return;  // its hook may have removed a channel
             }
         }
         connection.setChannel(nullptr);
@@ -265,8 +279,19 @@ protected:
         return timers_.armed() > 0;
     }
 
+    /// Calls `function` for every connection, which it may end.
+    template <class Function>
+    void forEachConnection(Function function) {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            forEach(channel->sessions, function);
+        }
+        forEach(others_, function);
+    }
+
     /// To be called after whatever the loop has done, `drain` and `tickTimers` included.
     void afterEvents() {
+        releaseHooks();
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             const detail::RefPtr<HostedChannel> channel = channels_[i];
             if (publish(*channel)) {
@@ -288,10 +313,12 @@ protected:
         forEach(others_, [](Connection& connection) { connection.abort(Errc::notRunning); });
         turns_.clear();
         std::vector<Command> left;
+        std::vector<detail::TaskPtr> urgent;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             ended_ = true;
             left.swap(inbox_);
+            urgent.swap(urgent_);
         }
         while (wakers_ != 0) {
             std::this_thread::yield();
@@ -308,8 +335,10 @@ private:
         Connection* cursor = nullptr;  // next to take the broadcasts of this round
         std::uint64_t roundEnd = 0;    // every session before the cursor has come this far
         bool inRound = false;
-        Figures published;                         // which the hub's counters have
-        std::shared_ptr<detail::Latch> whenEmpty;  // set while the hub stops
+        Figures published;                                     // which the hub's counters have
+        std::shared_ptr<detail::Latch> whenEmpty;              // set while the hub stops
+        std::shared_ptr<const void> hooks = handler->hooks();  // one of them may run as it leaves
+        detail::RefPtr<HostedChannel> nextLeft;
     };
 
     static HostedChannel& hosted(const Connection& connection) noexcept {
@@ -325,24 +354,79 @@ private:
         return nullptr;
     }
 
-    // The function may end the connection it is given, and no other.
+    // The function may end the connection it is given, and no other; if a hook removes a handler,
+    // the list is gone through again.
     template <class Function>
-    static void forEach(const List& list, Function function) {
+    void forEach(const List& list, Function function) {
         for (Connection* next = list.front(); next;) {
             const detail::RefPtr<Connection> connection(next);
             next = List::next(*connection);
+            const std::uint64_t before = leaves_;
             function(*connection);
+            if (before != leaves_) {
+                next = list.front();
+            }
         }
+    }
+
+    void refuseUndecided(const HostedChannel& channel) {
+        forEach(others_, [&](Connection& connection) {
+            if (connection.channel() == &channel && connection.undecided()) {
+                connection.orCut([&] {
+                    connection.rejectHandshake({503, "the service is stopping\n"});
+                });
+            }
+        });
+    }
+
+    static void sayGoodBye(Connection& connection) {
+        connection.beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {},
+                              false);
+    }
+
+    // Of handlers that have left, once none of their hooks runs any more.
+    void releaseHooks() noexcept {
+        while (left_) {
+            const detail::RefPtr<HostedChannel> gone = std::move(left_);
+            left_ = std::move(gone->nextLeft);
+            gone->hooks.reset();
+        }
+    }
+
+    // Appends to what is to be done, and makes sure that the loop comes to it; false if it has
+    // ended. What `append` throws leaves everything as it was.
+    template <class Append>
+    bool queue(Append append) {
+        bool first = false;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            if (ended_) {
+                return false;
+            }
+            append();
+            first = !std::exchange(scheduled_, true);
+            wakers_ += first ? 1 : 0;
+        }
+        if (first) {
+            wake();
+            --wakers_;
+        }
+        return true;
     }
 
     void work(bool draining) {
         if (std::exchange(inBatch_, true)) {
             return;  // there is more of the batch before what waits
         }
+        std::vector<detail::TaskPtr> urgent;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
+            urgent.swap(urgent_);
             batch_.swap(inbox_);
             scheduled_ = scheduled_ && !draining;
+        }
+        for (const detail::TaskPtr& task : urgent) {
+            (*task)();
         }
         for (Command& command : batch_) {
             execute(command);
@@ -375,7 +459,7 @@ private:
                 break;
             }
             case Command::Kind::sendAll:
-                if (HostedChannel* channel = find(command.handler)) {
+                if (const detail::RefPtr<HostedChannel> channel{find(command.handler)}) {
                     try {
                         channel->log.append(command.frame, command.except, command.whenFull);
                     } catch (const std::bad_alloc&) {
@@ -409,7 +493,7 @@ private:
     }
 
     // A broadcast that the log has no memory for. A session that has none either is cut.
-    static void giveToEach(HostedChannel& channel, const Command& command) {
+    void giveToEach(HostedChannel& channel, const Command& command) {
         const BroadcastLog::Entry entry{
             {command.frame, 0, command.frame->size(), 1}, command.except, command.whenFull};
         forEach(channel.sessions, [&](Connection& connection) {
@@ -425,7 +509,7 @@ private:
             const detail::RefPtr<HostedChannel> channel =
                 channels_[(i + firstChannel_) % channels_.size()];
             if (!broadcast(*channel, end)) {
-                firstChannel_ = (firstChannel_ + i + 1) % channels_.size();
+                firstChannel_ = firstChannel_ + i + 1;
                 drainAgain();
                 break;
             }
@@ -530,7 +614,8 @@ private:
                     HttpResponse().contentType,
                     {{"Allow", "GET, HEAD"}}};
         }
-        for (const auto& channel : channels_) {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
             if (std::optional<HttpResponse> response = channel->handler->onHttp(request)) {
                 return std::move(*response);
             }
@@ -548,8 +633,9 @@ private:
     const unsigned loopCount_;
 
     std::mutex mutex_;
-    std::vector<Command> inbox_;  // guarded by mutex_, like the next two
-    bool scheduled_ = false;      // `drain` will come
+    std::vector<Command> inbox_;  // guarded by mutex_, like the next three
+    std::vector<detail::TaskPtr> urgent_;
+    bool scheduled_ = false;  // `drain` will come
     bool ended_ = false;
     std::atomic<unsigned> wakers_{0};
     std::atomic<std::size_t> load_{0};
@@ -558,6 +644,9 @@ private:
     std::vector<detail::RefPtr<Connection>> touched_;
     std::vector<detail::RefPtr<Connection>> turns_;
     std::vector<detail::RefPtr<HostedChannel>> channels_;
+    detail::RefPtr<HostedChannel> left_;  // since the last event
+    std::uint64_t leaves_ = 0;            // handlers that have left
+    bool helping_ = false;                // a hook is being run
     std::size_t firstChannel_ = 0;
     List others_;  // connections that are no sessions, yet or any more
     bool inBatch_ = false;

@@ -33,11 +33,32 @@ public:
     HttpRequest takeRequest() noexcept { return std::move(request_); }
     void giveBack(HttpRequest request) noexcept { request_ = std::move(request); }
 
+    /// While one lives, the hook runs that is asked to decide.
+    class InHook {
+    public:
+        explicit InHook(PendingHandshake& pending) noexcept : pending_(&pending) {
+            pending.inHook_ = true;
+        }
+        InHook(const InHook&) = delete;
+        InHook& operator=(const InHook&) = delete;
+        ~InHook() { pending_->endHook(); }
+
+    private:
+        const detail::RefPtr<PendingHandshake> pending_;
+    };
+
     /// Runs `decision` on the connection's loop: at once if this is its thread. Only the first
     /// decision counts; after it, or if the client has gone, `Errc::handshakeAnswered`. Any thread.
     template <class Decision>
     std::error_code decide(Decision decision) {
-        return run(detail::makeTask(std::move(decision)));
+        return run(detail::makeTask(std::move(decision)), true);
+    }
+
+    /// The same for the host's code, in which nothing of the decision runs: in a hook it runs once
+    /// that has returned.
+    template <class Decision>
+    std::error_code decideLater(Decision decision) {
+        return run(detail::makeTask(std::move(decision)), false);
     }
 
     /// Refuses with an HTTP answer and closes the connection. Otherwise like `decide`.
@@ -48,10 +69,13 @@ public:
     bool decided() const noexcept { return decided_.load(); }
 
 private:
-    std::error_code run(detail::TaskPtr decision);
+    std::error_code run(detail::TaskPtr decision, bool atOnce);
+    void endHook() noexcept;
 
     const detail::RefPtr<Connection> connection_;
     HttpRequest request_;
+    detail::TaskPtr waiting_;  // for the end of the hook
+    bool inHook_ = false;
     std::atomic<bool> decided_{false};
 };
 

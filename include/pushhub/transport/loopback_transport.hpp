@@ -325,24 +325,41 @@ private:
 /// A Transport in memory, for unit tests of the code that uses a hub: no sockets, no threads, and
 /// a clock that the test moves. Nothing happens except in `poll`, `advance` and `stop`, and hooks
 /// run on the thread that calls those. Meets the requirements in transport.hpp.
-class LoopbackTransport {
+class LoopbackTransport : public std::enable_shared_from_this<LoopbackTransport> {
 public:
-    explicit LoopbackTransport(const Options& options) : options_(options), port_(options.port) {}
+    explicit LoopbackTransport(const Options& options) : options_(options) {}
 
     // What a Transport must have -------------------------------------------------------------
 
     void start(TransportHandler& handler) {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::unique_lock<std::mutex> lock = lockOutside();
+        for (const TransportHandler* started : handlers_) {
+            detail::refuseSamePaths(*started, handler);
+        }
         if (!loop()) {
             setLoop(detail::makeRef<detail::LoopbackLoop>(options_));
         }
-        const auto place = EventLoop::makePlace(handler, handlers_ + 1);
-        ++handlers_;
+        handlers_.reserve(handlers_.size() + 1);
+        const auto place = EventLoop::makePlace(handler, handlers_.size() + 1);
+        handlers_.push_back(&handler);
         loop()->attach(*place);
     }
 
     void stop(TransportHandler& handler, std::chrono::milliseconds deadline) {
-        const std::lock_guard<std::mutex> lock(mutex_);
+        const std::unique_lock<std::mutex> lock = lockOutside();
+        const auto found = std::find(handlers_.begin(), handlers_.end(), &handler);
+        if (found == handlers_.end()) {
+            return;
+        }
+        if (!lock) {
+            handlers_.erase(found);
+            const auto current = loop();
+            detail::insist([&] {
+                return current->callFirst([current, &handler] { current->leave(handler); });
+            });
+            current->help();
+            return;  // the `poll` that called the hook does the rest
+        }
         const auto latch = detail::insist([] { return std::make_shared<detail::Latch>(1); });
         const auto current = loop();
         const auto call = [&current](auto function) {
@@ -355,17 +372,10 @@ public:
             current->advanceOneTick();
             pollLocked();
         }
-        call([current, &handler] {
-            current->cutAll(handler);
-            current->detach(handler);
-        });
+        call([current, &handler] { current->leave(handler); });
         pollLocked();
-        if (--handlers_ == 0) {
-            call([current] { current->finish(); });
-            pollLocked();
-            setLoop(nullptr);
-            clients_.clear();
-        }
+        handlers_.erase(std::remove(handlers_.begin(), handlers_.end(), &handler), handlers_.end());
+        finishWithLast();
     }
 
     void sendAll(TransportHandler& handler, const FramePtr& frame,
@@ -381,7 +391,8 @@ public:
         }
     }
 
-    std::uint16_t port() const noexcept { return port_; }
+    std::string address() const { return options_.address; }
+    std::uint16_t port() const noexcept { return options_.port; }
 
     bool onLoop() const noexcept {
         const auto current = loop();
@@ -429,9 +440,11 @@ public:
         if (onLoop()) {
             return;
         }
+        const auto self = weak_from_this().lock();  // a hook may destroy the last hub
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             pollLocked();
+            finishWithLast();
         }
         std::vector<std::function<void()>> functions;
         {
@@ -452,6 +465,7 @@ public:
     /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
     void advance(std::chrono::milliseconds time) {
         refuseInHook("advance");
+        const auto self = weak_from_this().lock();
         poll();
         for (; time > std::chrono::milliseconds(0); time -= LoopContext::tick) {
             {
@@ -469,6 +483,25 @@ private:
         if (onLoop()) {
             throw std::logic_error(std::string("pushhub: LoopbackTransport::") + function +
                                    " in a hook");
+        }
+    }
+
+    // A hook runs in `poll` or `stop`, which have the lock already.
+    std::unique_lock<std::mutex> lockOutside() {
+        std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
+        if (!onLoop()) {
+            lock.lock();
+        }
+        return lock;
+    }
+
+    void finishWithLast() {
+        const auto current = loop();
+        if (current && handlers_.empty()) {
+            detail::insist([&] { return current->call([current] { current->finish(); }); });
+            pollLocked();
+            setLoop(nullptr);
+            clients_.clear();
         }
     }
 
@@ -499,13 +532,12 @@ private:
     }
 
     const Options options_;
-    const std::uint16_t port_;
-    std::mutex mutex_;  // start, stop, connect and poll, one at a time
+    std::mutex mutex_;  // start, stop, connect and poll, one at a time, hooks included
     mutable std::mutex loopMutex_;
     detail::RefPtr<detail::LoopbackLoop> loop_;
     std::vector<std::shared_ptr<LoopbackClient>> clients_;
     std::vector<std::function<void()>> later_;  // at the end of the `poll` whose hook asked for it
-    std::size_t handlers_ = 0;
+    std::vector<TransportHandler*> handlers_;
     std::uint64_t nextId_ = 0;
 };
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -28,13 +29,16 @@ namespace pushhub {
 /// |                             |                 | std::system_error. Any thread, in turn.     |
 /// | `t.stop(h, milliseconds)`   | `void`          | Ends the sessions of `h` within that time,  |
 /// |                             |                 | calls nothing of `h` once it has returned.  |
-/// |                             |                 | Any thread for which `onLoop` is false.     |
+/// |                             |                 | Where `onLoop` is true it ends them at once |
+/// |                             |                 | (`EventLoop::leave`), also while another    |
+/// |                             |                 | thread is in this function. Any thread.     |
 /// | `t.sendAll(h, frame, list,` | `void`          | Queues a `const FramePtr&` for the sessions |
 /// | `          whenFull)`       |                 | of `h` but those in a                       |
 /// |                             |                 | `const RefPtr<ExceptList>&`, which may be   |
 /// |                             |                 | null; full queues are dealt with by an      |
 /// |                             |                 | `OverflowPolicy`. Any thread.               |
-/// | `t.port()`                  | `std::uint16_t` | Where it listens. Any thread.               |
+/// | `t.address()`               | `std::string`   | Where it listens. Any thread.               |
+/// | `t.port()`                  | `std::uint16_t` | The same.                                   |
 /// | `t.onLoop()`                | `bool`          | Is this a thread that `stop` waits for, such|
 /// |                             |                 | as one that is in a hook?                   |
 /// | `t.later(function)`         | `void`          | Calls a `std::function<void()>` once, on a  |
@@ -66,6 +70,9 @@ using SendAllExpression = decltype(std::declval<T&>().sendAll(
     std::declval<TransportHandler&>(), std::declval<const FramePtr&>(),
     std::declval<const RefPtr<ExceptList>&>(), OverflowPolicy()));
 template <class T>
+using AddressExpression = std::enable_if_t<
+    std::is_convertible_v<decltype(std::declval<const T&>().address()), std::string>>;
+template <class T>
 using PortExpression = std::enable_if_t<
     std::is_convertible_v<decltype(std::declval<const T&>().port()), std::uint16_t>>;
 template <class T>
@@ -82,9 +89,9 @@ inline constexpr bool has = IsValid<void, Expression, T>::value;
 
 /// True if `T` meets the requirements above, as far as a compiler can tell.
 template <class T>
-inline constexpr bool isTransport =
-    detail::has<detail::StartExpression, T>&& detail::has<detail::StopExpression, T>&&
-        detail::has<detail::SendAllExpression, T>&& detail::has<detail::PortExpression, T>&&
+inline constexpr bool isTransport = detail::has<detail::StartExpression, T>&&
+    detail::has<detail::StopExpression, T>&& detail::has<detail::SendAllExpression, T>&&
+        detail::has<detail::AddressExpression, T>&& detail::has<detail::PortExpression, T>&&
             detail::has<detail::OnLoopExpression, T>&& detail::has<detail::LaterExpression, T>;
 
 #if defined(__cpp_concepts) && __cpp_concepts >= 201907L
@@ -96,12 +103,13 @@ concept TransportConcept = isTransport<T>;
 namespace detail {
 
 // The first thing that is missing, for one readable error instead of a page from inside the hub.
-enum class Missing { nothing, start, stop, sendAll, port, onLoop, later };
+enum class Missing { nothing, start, stop, sendAll, address, port, onLoop, later };
 
 template <class T>
 inline constexpr Missing missing = !has<StartExpression, T>     ? Missing::start
                                    : !has<StopExpression, T>    ? Missing::stop
                                    : !has<SendAllExpression, T> ? Missing::sendAll
+                                   : !has<AddressExpression, T> ? Missing::address
                                    : !has<PortExpression, T>    ? Missing::port
                                    : !has<OnLoopExpression, T>  ? Missing::onLoop
                                    : !has<LaterExpression, T>   ? Missing::later

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string_view>
 #include <system_error>
 
@@ -12,6 +13,7 @@
 #include <pushhub/http/response.hpp>
 #include <pushhub/hub_stats.hpp>
 #include <pushhub/options.hpp>
+#include <pushhub/path_template.hpp>
 #include <pushhub/transport/handshake.hpp>
 
 namespace pushhub {
@@ -36,12 +38,19 @@ public:
     /// Limits and time-outs of this handler's sessions.
     virtual const Options& options() const noexcept = 0;
 
+    /// Which handshakes this handler is asked about first: see `PathTemplate::isMoreSpecificThan`.
+    virtual const PathTemplate& path() const noexcept = 0;
+
+    /// Lives until no function of this handler runs any more, also if the handler goes while one
+    /// does.
+    virtual std::shared_ptr<const void> hooks() const noexcept = 0;
+
     /// Where the loops add up their figures.
     virtual std::shared_ptr<detail::HubCounters> counters() const noexcept = 0;
 
-    /// Offers a well-formed WebSocket handshake. False if the path is not this handler's; then
-    /// the next one is asked, and at last the client gets 404. Otherwise the handshake is
-    /// answered now or later.
+    /// Offers a well-formed WebSocket handshake. False, and nothing else, if the path is not this
+    /// handler's; then the next one is asked, and at last the client gets 404. Otherwise the
+    /// handshake is answered now or later.
     virtual bool onHandshake(PendingHandshake& handshake) = 0;
 
     /// Offers a GET or HEAD request that is no handshake. Nothing if this handler has no answer.
@@ -69,5 +78,18 @@ public:
     virtual void onError(Connection* connection, std::error_code error,
                          std::string_view what) noexcept = 0;
 };
+
+namespace detail {
+
+/// Throws std::logic_error if `added` could never be reached, because `started` has its paths.
+inline void refuseSamePaths(const TransportHandler& started, const TransportHandler& added) {
+    if (added.path().matchesSamePathsAs(started.path())) {
+        throw std::logic_error("pushhub: start() of a hub with the path \"" +
+                               added.path().pattern() + "\", expected one that differs from \"" +
+                               started.path().pattern() + "\" of a started hub on this listener");
+    }
+}
+
+}  // namespace detail
 
 }  // namespace pushhub

@@ -2,6 +2,7 @@
 // wrong NO_START: a Transport needs start\(
 // wrong NO_STOP: a Transport needs stop\(
 // wrong NO_SEND_ALL: a Transport needs sendAll\(
+// wrong NO_ADDRESS: a Transport needs address\(
 // wrong NO_PORT: a Transport needs port\(
 // wrong NO_ON_LOOP: a Transport needs onLoop\(
 // wrong NO_LATER: a Transport needs later\(
@@ -27,6 +28,11 @@ public:
 #if !defined(NO_SEND_ALL) && !defined(NOTHING)
     void sendAll(pushhub::TransportHandler&, const pushhub::FramePtr&,
                  const pushhub::detail::RefPtr<pushhub::ExceptList>&, pushhub::OverflowPolicy) {}
+#endif
+#if !defined(NO_ADDRESS) && !defined(NOTHING)
+    std::string address() const {
+        return {};
+    }
 #endif
 #if !defined(NO_PORT) && !defined(NOTHING)
     std::uint16_t port() const {
