@@ -68,6 +68,11 @@ struct Options {
     /// Port to listen on; 0 takes any free one, see `PushHub::port`.
     std::uint16_t port = 8081;
 
+    /// A TCP socket that listens already, such as descriptor 3 of systemd's socket activation,
+    /// instead of one at `address` and `port`. -1: none. Each start listens on a duplicate, so the
+    /// socket stays the host's; it is made non-blocking.
+    int listenSocket = -1;
+
     /// Path of the endpoint; `{name}` stands for one segment. See `PathTemplate`.
     std::string path = "/websocket/{userId}";
 
@@ -218,6 +223,7 @@ struct Options {
         };
         check("address", &Options::address);
         check("port", &Options::port);
+        check("listenSocket", &Options::listenSocket);
         check("loops", &Options::loops);
         check("maxConnections", &Options::maxConnections);
         check("maxConnectionsPerAddress", &Options::maxConnectionsPerAddress);
@@ -233,7 +239,10 @@ private:
     static std::string text(std::chrono::milliseconds value) {
         return std::to_string(value.count()) + " ms";
     }
-    static std::string text(std::uint64_t value) { return std::to_string(value); }
+    template <class Integer>
+    static std::string text(Integer value) {
+        return std::to_string(value);
+    }
 };
 
 }  // namespace pushhub

@@ -4,9 +4,11 @@
 #include "support/socket_client.hpp"
 #include "support/wait.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 
 #include <atomic>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
@@ -78,6 +80,100 @@ TEST_CASE("IPv6, and both families on ::") {
     }
     REQUIRE(eventually([&] { return hub.isOnline("a"); }));
     CHECK(hub.sessions("a").front()->remoteAddress().substr(0, 6) == "[::1]:");
+}
+
+#ifdef __linux__  // it reads /proc
+TEST_CASE("programs that the host starts inherit no descriptor of a hub") {
+    const auto inherited = [] {
+        std::set<std::string> names;
+        for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+            const std::string name = entry.path().filename();
+            const int flags = ::fcntl(std::stoi(name), F_GETFD);
+            if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
+                names.insert(name);
+            }
+        }
+        return names;
+    };
+    const auto before = inherited();
+    Options options = anyPort();
+    const bool given = GENERATE(false, true);
+    int listening = -1;
+    if (given) {
+        listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        REQUIRE(::listen(listening, 5) == 0);
+        options.listenSocket = listening;
+    }
+    options.stallTimeout = 1h;  // so that clocks run, too
+    PushHub<> hub(options);
+    hub.start();
+    auto accepted = SocketClient::open(hub.port(), "/websocket/a");
+    asio::io_context context;
+    asio::ip::tcp::acceptor other(context, {asio::ip::address_v4::loopback(), 0});
+    SocketClient adopted(other.local_endpoint().port());
+    adopted.sendBytes(handshakeRequest("/websocket/b"));
+    asio::ip::tcp::socket taken = other.accept();
+    const int handle = taken.release();
+    ::fcntl(handle, F_SETFD, 0);
+    hub.transport().adopt(handle, {});
+    REQUIRE(eventually([&] { return hub.sessionCount() == 2; }));
+    auto now = inherited();
+    now.erase(std::to_string(other.native_handle()));
+    CHECK(now == before);
+    hub.stop(0ms);
+    ::close(listening);
+}
+#endif
+
+TEST_CASE("a socket that listens already can be given") {
+    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in local{};
+    local.sin_family = AF_INET;
+    local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::bind(listening, reinterpret_cast<sockaddr*>(&local), sizeof local) == 0);
+    socklen_t size = sizeof local;
+    ::getsockname(listening, reinterpret_cast<sockaddr*>(&local), &size);
+    Options options = anyPort();
+    options.address = "::1";  // which is not used
+    options.listenSocket = listening;
+    Events<std::string> log;
+    PushHub<> hub(options);
+    hub.onLog([&](const LogRecord& record) {
+        std::string text(record.event);
+        for (const LogField& field : record) {
+            text.append(" ").append(field.value);
+        }
+        log.add(text);
+    });
+    const auto refused = [](PushHub<>& it, int socket) {
+        try {
+            it.start();
+        } catch (const std::system_error& error) {
+            return std::string(error.what()).find("descriptor " + std::to_string(socket)) !=
+                   std::string::npos;
+        }
+        return false;
+    };
+    CHECK(refused(hub, listening));  // it does not listen yet
+    REQUIRE(::listen(listening, 5) == 0);
+    for (int i = 0; i < 2; ++i) {
+        hub.start();
+        CHECK(hub.port() == ntohs(local.sin_port));
+        auto client = SocketClient::open(hub.port(), "/websocket/a");
+        client.disconnect();
+        hub.stop();
+    }
+    CHECK(log.all().front() ==
+          "started 127.0.0.1 " + std::to_string(ntohs(local.sin_port)) + " /websocket/{userId}");
+    ::close(listening);
+
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    for (const int wrong : {listening, datagrams}) {
+        options.listenSocket = wrong;
+        PushHub<> other(options);
+        CHECK(refused(other, wrong));
+    }
+    ::close(datagrams);
 }
 
 TEST_CASE("a hundred starts and stops on one port") {

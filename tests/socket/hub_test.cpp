@@ -4,6 +4,7 @@
 #include "support/harness.hpp"
 #include "support/wait.hpp"
 
+#include <algorithm>
 #include <set>
 #include <stdexcept>
 
@@ -443,6 +444,104 @@ TEMPLATE_LIST_TEST_CASE("several hubs share a listener", "[hub]", test::Transpor
     CHECK(H::status(prices, "/orders/a") == 404);
     CHECK(prices.sendOne("a", "still").accepted == 1);
     CHECK(price->read(1) == Texts{"still"});
+}
+
+TEMPLATE_LIST_TEST_CASE("the most specific path wins, whatever the order of starts", "[hub]",
+                        test::Transports) {
+    using H = Harness<TestType>;
+    const std::vector<std::string> paths = {"/ws/{userId}", "/ws/admin/{userId}",
+                                            "/{userId}/admin/x", "/ws/{userId}/x"};
+    std::vector<std::size_t> order = {0, 1, 2, 3};
+    do {
+        std::vector<std::unique_ptr<typename H::Hub>> hubs(paths.size());
+        typename H::Hub* first = nullptr;
+        for (const std::size_t i : order) {
+            Options options = H::options();
+            options.path = paths[i];
+            hubs[i] = first ? std::make_unique<typename H::Hub>(*first, options)
+                            : std::make_unique<typename H::Hub>(options);
+            first = hubs[i].get();
+            hubs[i]->start();
+        }
+        const auto reached = [&](const std::string& target) {
+            const auto client = H::connect(*first, target);
+            std::size_t found = paths.size();
+            const bool one = H::until(*first, [&] {
+                for (std::size_t i = 0; i < hubs.size(); ++i) {
+                    found = hubs[i]->sessionCount() == 1 ? i : found;
+                }
+                return found < paths.size();
+            });
+            client->drop();
+            const bool gone = H::until(*first, [&] { return hubs[found]->sessionCount() == 0; });
+            return one && gone ? paths[found] : "none";
+        };
+        CHECK(reached("/ws/admin") == "/ws/{userId}");
+        CHECK(reached("/ws/admin/x") == "/ws/admin/{userId}");
+        CHECK(reached("/ws/other/x") == "/ws/{userId}/x");
+        CHECK(reached("/up/admin/x") == "/{userId}/admin/x");
+    } while (std::next_permutation(order.begin(), order.end()));
+}
+
+TEMPLATE_LIST_TEST_CASE("a hub that could not be reached is not started", "[hub]",
+                        test::Transports) {
+    using H = Harness<TestType>;
+    Options options = H::options();
+    options.path = "/ws/{userId}";
+    typename H::Hub hub(options);
+    hub.start();
+    options.path = "/ws/{name}/";
+    options.userParameter = "name";
+    typename H::Hub same(hub, options);
+    CHECK_THROWS_WITH(same.start(),
+                      Catch::Contains("\"/ws/{name}/\"") && Catch::Contains("\"/ws/{userId}\""));
+    CHECK_FALSE(same.isRunning());
+    hub.stop();
+    same.start();  // now it can be
+    CHECK_THROWS_AS(hub.start(), std::logic_error);
+}
+
+TEMPLATE_LIST_TEST_CASE("options of the listener that a second hub sets are refused", "[hub]",
+                        test::Transports) {
+    using H = Harness<TestType>;
+    Options first = H::options();
+    first.port = 1234;
+    first.maxConnections = 7;
+    typename H::Hub hub(first);
+    const auto refusal = [&](auto change) -> std::string {
+        Options options;
+        options.path = "/second/{userId}";
+        change(options);
+        try {
+            typename H::Hub second(hub, options);
+            typename H::Hub third(second, options);  // whose listener is the first one's
+            return "";
+        } catch (const std::invalid_argument& error) {
+            return error.what();
+        }
+    };
+    CHECK(refusal([](Options&) {}) == "");
+    CHECK(refusal([&](Options& o) {
+              o = first;
+              o.path = "/second/{userId}";
+          }) == "");
+    CHECK_THAT(refusal([](Options& o) { o.port = 99; }),
+               Catch::Contains("option port is 99, expected 1234"));
+    CHECK_THAT(refusal([](Options& o) { o.address = "0.0.0.0"; }),
+               Catch::Contains("option address is \"0.0.0.0\", expected \"127.0.0.1\""));
+    CHECK_THAT(refusal([](Options& o) { o.loops = 5; }), Catch::Contains("option loops is 5"));
+    CHECK_THAT(refusal([](Options& o) { o.listenSocket = 3; }),
+               Catch::Contains("option listenSocket is 3, expected -1"));
+    CHECK_THAT(refusal([](Options& o) { o.maxConnections = 6; }),
+               Catch::Contains("option maxConnections is 6, expected 7"));
+    CHECK_THAT(refusal([](Options& o) { o.maxConnectionsPerAddress = 6; }),
+               Catch::Contains("option maxConnectionsPerAddress is 6"));
+    CHECK_THAT(refusal([](Options& o) { o.maxConnectionsPerSecond = 6; }),
+               Catch::Contains("option maxConnectionsPerSecond is 6"));
+    CHECK_THAT(refusal([](Options& o) { o.handshakeTimeout = std::chrono::seconds(6); }),
+               Catch::Contains("option handshakeTimeout is 6000 ms"));
+    CHECK_THAT(refusal([](Options& o) { o.maxHandshakeBytes = 600; }),
+               Catch::Contains("option maxHandshakeBytes is 600"));
 }
 
 TEMPLATE_LIST_TEST_CASE("wrong options throw and name the value", "[hub]", test::Transports) {

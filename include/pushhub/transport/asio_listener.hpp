@@ -35,20 +35,26 @@ public:
           retryTimer_(std::in_place, loops_.front()->context()) {}
 
     void open(const Tcp::endpoint& endpoint) {
-        openAcceptor(*acceptor_, endpoint.protocol());
-        acceptor_->set_option(Acceptor::reuse_address(true));
-        if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
-            acceptor_->set_option(net::ip::v6_only(false));
+        if (options_.listenSocket >= 0) {
+            assignAcceptor(*acceptor_, options_.listenSocket);
+        } else {
+            openAcceptor(*acceptor_, endpoint.protocol());
+            acceptor_->set_option(Acceptor::reuse_address(true));
+            if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
+                acceptor_->set_option(net::ip::v6_only(false));
+            }
+            acceptor_->bind(endpoint);
+            acceptor_->listen();
         }
         acceptor_->set_option(NoDelay());
-        acceptor_->bind(endpoint);
-        acceptor_->listen();
         acceptor_->non_blocking(true);
+        local_ = acceptor_->local_endpoint();
         // Otherwise Asio waits for the next client after one that has gone, and so does the loop.
         acceptor_->set_option(Acceptor::enable_connection_aborted(true));
     }
 
-    std::uint16_t port() const { return acceptor_->local_endpoint().port(); }
+    /// Where it listens. Any thread.
+    const Tcp::endpoint& local() const noexcept { return local_; }
 
     // The first loop's thread.
 
@@ -216,6 +222,7 @@ private:
     std::atomic<std::uint64_t>& nextId_;
     const MakeConnection makeConnection_;
     std::optional<Acceptor> acceptor_;
+    Tcp::endpoint local_;
     std::optional<Timer> retryTimer_;
     bool exhausted_ = false;
 };

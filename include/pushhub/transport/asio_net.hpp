@@ -206,6 +206,41 @@ inline void openAcceptor(Acceptor& acceptor, const Tcp& protocol) {
 #endif
 }
 
+/// Listens with a duplicate of `socket`, which has to be a TCP socket that listens.
+inline void assignAcceptor(Acceptor& acceptor, int socket) {
+#ifdef _WIN32
+    static_cast<void>(acceptor);
+    static_cast<void>(socket);
+    throw NetException(net::error::operation_not_supported);
+#else
+    const auto has = [socket](int option, int value) {
+        int actual = 0;
+        socklen_t size = sizeof actual;
+        return ::getsockopt(socket, SOL_SOCKET, option, &actual, &size) == 0 && actual == value;
+    };
+    TcpEndpoint local;
+    auto size = static_cast<socklen_t>(local.capacity());
+    if (::getsockname(socket, local.data(), &size) != 0) {
+        throw NetException(lastNetError());
+    }
+    const int family = local.data()->sa_family;
+    if (!has(SO_TYPE, SOCK_STREAM) || !has(SO_ACCEPTCONN, 1) ||
+        (family != AF_INET && family != AF_INET6)) {
+        throw NetException(net::error::invalid_argument);
+    }
+    const int duplicate = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
+    if (duplicate < 0) {
+        throw NetException(lastNetError());
+    }
+    NetError error;
+    acceptor.assign(local.protocol(), duplicate, error);
+    if (error) {
+        ::close(duplicate);
+        throw NetException(error);
+    }
+#endif
+}
+
 /// Accepts a connection, like `Acceptor::accept` of an acceptor that does not block.
 inline void acceptFrom(Acceptor& acceptor, Socket& socket, TcpEndpoint& remote, NetError& error) {
 #if defined(SOCK_CLOEXEC) && !defined(__APPLE__)

@@ -127,8 +127,11 @@ public:
         }
     }
 
-    /// The address that is listened on.
-    std::string address() const { return options_.address; }
+    /// The address that is listened on, while started; otherwise the one of the options.
+    std::string address() const {
+        const std::lock_guard<std::mutex> lock(loopsMutex_);
+        return listener_ ? listener_->local().address().to_string() : options_.address;
+    }
 
     /// The port that is listened on, while started; otherwise the one of the options.
     std::uint16_t port() const noexcept { return port_; }
@@ -227,6 +230,10 @@ private:
     }
 
     std::string where() const {
+        if (options_.listenSocket >= 0) {
+            return "option listenSocket, descriptor " + std::to_string(options_.listenSocket) +
+                   ", expected a TCP socket that listens";
+        }
         return (endpoint_.address().is_v6() ? "[" + options_.address + "]" : options_.address) +
                ":" + std::to_string(endpoint_.port());
     }
@@ -261,7 +268,7 @@ private:
             detail::makeRef<detail::AsioListener>(loops, options_, nextId_, makeConnection_);
         try {
             listener->open(endpoint_);
-            port_ = listener->port();
+            port_ = listener->local().port();
         } catch (const detail::NetException& error) {
             throw std::system_error(detail::standardError(error.code()),
                                     "pushhub: cannot listen on " + where());
