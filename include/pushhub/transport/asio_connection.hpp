@@ -43,7 +43,9 @@ public:
     /// Does what its socket is ready for, without waiting for it.
     static void visit(Connection& connection) {
         auto& self = static_cast<AsioConnection&>(connection);
-        self.orCut([&self] { self.readAvailable(); });
+        self.visited_ = true;
+        self.readable();
+        self.visited_ = false;
         self.onWritable();
     }
 
@@ -98,9 +100,8 @@ private:
         orCut([this] { readSome(); });
     }
 
-    // One connection reads a few buffers at most before the others get their turn. False at the end
-    // of what the client sends.
-    bool readAvailable() {
+    // One connection reads a few buffers at most before the others get their turn.
+    void readSome() {
         constexpr int maxReads = 4;
         std::array<char, 64 * 1024>& buffer = asioLoop().readBuffer();
         for (int i = 0; i < maxReads && socket_ && !readingPaused(); ++i) {
@@ -111,18 +112,14 @@ private:
             }
             if (error) {
                 receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
-                return false;
+                return;
             }
             received(buffer.data(), size);
             if (size < buffer.size()) {
                 break;
             }
         }
-        return true;
-    }
-
-    void readSome() {
-        if (!readAvailable()) {
+        if (visited_) {
             return;
         }
         waiting_ = false;
@@ -192,6 +189,7 @@ private:
     HandlerMemory readMemory_;
     std::unique_ptr<AddressLimit::Place> place_;
     bool waiting_ = false;  // for bytes
+    bool visited_ = false;  // reads without having waited, see `visit`
 };
 
 }  // namespace pushhub::detail

@@ -193,19 +193,14 @@ public:
     /// Does on this thread what the host's would do, unless one of them has its turn: all that
     /// waits, then `visit` for each connection.
     void drive(void (*visit)(Connection&)) {
-        const RefPtr<AsioLoop> self(this);
         {
             const std::lock_guard<std::mutex> lock(turnMutex_);
             if (inTurn_) {
                 return;
             }
-            inTurn_ = true;
-            runner_ = std::this_thread::get_id();
+            visit_ = visit;
         }
-        drain();
-        forEachConnection(visit);
-        afterEvents();
-        callWaiting();
+        runInTurn(AsioHandler::of<&AsioLoop::serve>(*this, *this));
     }
 
 private:
@@ -215,6 +210,11 @@ private:
         if (own_) {
             callNow(std::move(handler));
         } else {
+            const std::thread::id self = std::this_thread::get_id();
+            if (hostRunner_ != self) {
+                severalRunners_ = hostRunner_ != std::thread::id();
+                hostRunner_ = self;
+            }
             runInTurn(std::move(handler));
         }
     }
@@ -227,10 +227,6 @@ private:
             return;  // the thread whose turn it is comes to it
         }
         callNow(std::move(handler));
-        callWaiting();
-    }
-
-    void callWaiting() {
         while (hasNext()) {
             for (AsioHandler& next : turn_) {
                 callNow(std::move(next));
@@ -248,13 +244,13 @@ private:
             return false;
         }
         inTurn_ = true;
-        const std::thread::id self = std::this_thread::get_id();
-        runner_ = self;
-        if (hostRunner_ != self) {
-            severalRunners_ = hostRunner_ != std::thread::id();
-            hostRunner_ = self;
-        }
+        runner_ = std::this_thread::get_id();
         return true;
+    }
+
+    void serve() {
+        drain();
+        forEachConnection(visit_);
     }
 
     void callNow(AsioHandler handler) {
@@ -332,6 +328,7 @@ private:
     bool inTurn_ = false;               // one of them runs handlers
     std::vector<AsioHandler> waiting_;  // for their turn
     std::vector<AsioHandler> turn_;     // of the thread that has it
+    void (*visit_)(Connection&) = nullptr;
     HandlerMemory wakeMemory_;
     HandlerMemory tickMemory_;
     std::shared_ptr<void> shared_;

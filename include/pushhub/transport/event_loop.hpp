@@ -90,14 +90,7 @@ public:
     /// waits for other loops, which may wait for this one.
     void help() {
         const bool before = std::exchange(helping_, true);
-        std::vector<detail::TaskPtr> urgent;
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            urgent.swap(urgent_);
-        }
-        for (const detail::TaskPtr& task : urgent) {
-            (*task)();
-        }
+        workUrgent();
         helping_ = before;
     }
 
@@ -291,7 +284,9 @@ protected:
 
     /// To be called after whatever the loop has done, `drain` and `tickTimers` included.
     void afterEvents() {
-        releaseHooks();
+        if (left_) {
+            releaseHooks();
+        }
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             const detail::RefPtr<HostedChannel> channel = channels_[i];
             if (publish(*channel)) {
@@ -418,15 +413,15 @@ private:
         if (std::exchange(inBatch_, true)) {
             return;  // there is more of the batch before what waits
         }
-        std::vector<detail::TaskPtr> urgent;
+        bool urgent = false;
         {
             const std::lock_guard<std::mutex> lock(mutex_);
-            urgent.swap(urgent_);
+            urgent = !urgent_.empty();
             batch_.swap(inbox_);
             scheduled_ = scheduled_ && !draining;
         }
-        for (const detail::TaskPtr& task : urgent) {
-            (*task)();
+        if (urgent) {
+            workUrgent();
         }
         for (Command& command : batch_) {
             execute(command);
@@ -441,6 +436,17 @@ private:
         }
         touched_.clear();
         inBatch_ = false;
+    }
+
+    void workUrgent() {
+        std::vector<detail::TaskPtr> urgent;
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            urgent.swap(urgent_);
+        }
+        for (const detail::TaskPtr& task : urgent) {
+            (*task)();
+        }
     }
 
     void execute(Command& command) {
