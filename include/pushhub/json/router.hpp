@@ -70,7 +70,10 @@ inline std::optional<std::string_view> stringField(const rapidjson::Value& objec
 /// end.
 ///
 /// JSON is RFC 8259, with no byte order mark, numbers that fit a double, and no half surrogate
-/// pairs. Whether other members occur twice is the handler's to judge: RapidJSON finds the first.
+/// pairs. An integer from -2^63 to 2^64 - 1 without fraction and exponent arrives as an integer,
+/// every other number, `-0` among them, as the nearest double. A number whose digits or exponent
+/// alone go beyond a double (`0e400`, or 310 digits and `e-10`) is refused. Whether other members
+/// occur twice is the handler's to judge: RapidJSON finds the first.
 class Router {
 public:
     /// The object lives for the call only, and its content is the peer's: `object["x"]` asserts
@@ -136,8 +139,7 @@ public:
         rapidjson::Document document(&pool);
         std::optional<detail::Problem> problem;
         auto generate = [&](rapidjson::Document& target) {
-            detail::DocumentHandler<rapidjson::Document> handler(target);
-            problem = detail::parse(text, handler);
+            problem = detail::parse(text, target);
             return !problem;
         };
         document.Populate(generate);
