@@ -76,7 +76,7 @@ inline Decimal toDecimal(std::string_view scientific) noexcept {
 inline Decimal shortDecimalByPrintf(double positive) {
     std::array<char, 64> buffer{};
     // 15 digits distinguish all shorter decimals of normal doubles; denormals have fewer.
-    const int fewest = positive < std::numeric_limits<double>::min() ? 1 : 15;
+    const int fewest = positive < (std::numeric_limits<double>::min)() ? 1 : 15;
     for (int digits = fewest;; ++digits) {
         const int length =
             std::snprintf(buffer.data(), buffer.size(), "%.*e", digits - 1, positive);
