@@ -222,6 +222,16 @@ TEST_CASE("digits of any number give the nearest double") {
         check(text);
     }
     check("0." + std::string(400, '0') + "123e400");
+    // What looks too large where only digits or only the exponent are looked at.
+    check("0e400");
+    check("-0.00e999");
+    check(std::string(400, '7') + "e-100");
+    check("1" + std::string(700, '0') + "e-700");
+    check("0." + std::string(999, '0') + "1e999");
+    char most[400];
+    std::snprintf(most, sizeof most, "%.0f", Limits::max());
+    check(most);
+    check(std::string("-") + most + ".0");
     check(std::string(300, '9') + "." + std::string(800, '9'));
     check("1." + std::string(10000, '0') + "1");
     CHECK(wrong == 0);
@@ -242,6 +252,43 @@ TEST_CASE("numbers above the range of a double are refused, not infinite") {
         CHECK(std::abs(read(text).GetDouble()) == Limits::max());
         CHECK_NOTHROW(raw(text));
     }
+}
+
+TEST_CASE("a number that looks too large changes nothing about the rest of a message") {
+    const std::string rest =
+        R"("e":[1e5,-2.5E-3,[1e300]],"s":"1e400 \"1e400","-1e400":"\\","i":7,"d":0.1,"x":1e400})";
+    const std::string zero = R"({"type":"n","n":0e400,)";
+    rapidjson::Document object;
+    std::size_t errorAt = 0;
+    Router router;
+    router
+        .on("n",
+            [&](const SessionPtr&, const rapidjson::Value& message) {
+                object.CopyFrom(message, object.GetAllocator());
+            })
+        .onError([&](const SessionPtr&, const RouteError& error) {
+            CHECK(error.code == Errc::numberOutOfRange);
+            errorAt = error.offset;
+        });
+    router({}, zero + rest);
+    CHECK(errorAt == (zero + rest).size() - 6);
+    router({}, zero + rest.substr(0, rest.size() - 6) + "1}");
+    REQUIRE(object.IsObject());
+    CHECK(Fragment(object).str() ==
+          R"({"type":"n","n":0.0,"e":[100000.0,-0.0025,[1e300]],"s":"1e400 \"1e400",)"
+          R"("-1e400":"\\","i":7,"d":0.1,"x":1})");
+    // What is malformed stays so.
+    for (const char* const wrong : {"[0e400,01e5]", "[0e400,1e]", "[0e400,-]", "[0e400,1.e5]",
+                                    "[0e400,--1e5]", "[0e400,1e5e5]", "[0e400,\"1e5]"}) {
+        INFO(wrong);
+        try {
+            raw(wrong);
+            FAIL_CHECK("was not refused");
+        } catch (const std::system_error& error) {
+            CHECK(error.code() == Errc::malformed);
+        }
+    }
+    CHECK(raw("[0e400,1]").str() == "[0e400,1]");
 }
 
 TEST_CASE("integers of 64 bits come back as the same integers") {

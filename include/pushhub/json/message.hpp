@@ -88,8 +88,7 @@ public:
         constexpr std::size_t maxDepth = 1000;
         auto problem = detail::scan(json, maxDepth);
         if (!problem) {
-            detail::Nothing nothing;
-            problem = detail::parse(json, nothing);
+            problem = detail::validate(json);
         }
         if (problem) {
             throw std::system_error(problem->code, "at byte " + std::to_string(problem->offset) +

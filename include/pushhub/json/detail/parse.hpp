@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
+#include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 #include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
@@ -34,6 +36,10 @@ inline Errc toErrc(rapidjson::ParseErrorCode code) noexcept {
         default:
             return Errc::malformed;
     }
+}
+
+inline bool isOfNumber(char c) noexcept {
+    return isDigit(c) || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
 }
 
 /// Passes a parser's events on to `Target`, with each double read again from the text.
@@ -82,10 +88,6 @@ private:
         return text_.substr(begin, end - begin);
     }
 
-    static bool isOfNumber(char c) noexcept {
-        return isDigit(c) || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
-    }
-
     /// Of up to 15 digits without an exponent the parser makes one exact division, unless the
     /// processor computes with more than 53 bits: then it is no approximation.
     static bool isShortDecimal(std::string_view number) noexcept {
@@ -100,11 +102,14 @@ private:
     const rapidjson::MemoryStream& stream_;
 };
 
-/// Parses `text`, which has passed `scan`, into the events of `target`: a rapidjson::Document, or
-/// `Nothing`. Doubles are the nearest ones and finite. Linear.
+/// Takes any JSON text and keeps nothing of it.
+struct Nothing : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Nothing> {};
+
+/// Parses `syntax`, which has the numbers of `text` in the same places, into the events of
+/// `target`.
 template <class Target>
-std::optional<Problem> parse(std::string_view text, Target& target) {
-    rapidjson::MemoryStream stream(text.data(), text.size());
+std::optional<Problem> parseOnce(std::string_view syntax, std::string_view text, Target& target) {
+    rapidjson::MemoryStream stream(syntax.data(), syntax.size());
     Handler<Target> handler(target, text, stream);
     rapidjson::Reader reader;
     const rapidjson::ParseResult result = reader.Parse<parseFlags>(stream, handler);
@@ -118,7 +123,96 @@ std::optional<Problem> parse(std::string_view text, Target& target) {
     return Problem{code, result.Offset(), reason};
 }
 
-/// Takes any JSON text and keeps nothing of it.
-struct Nothing : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Nothing> {};
+/// Is `token` a number, by the grammar of RFC 8259, section 6?
+inline bool isNumber(std::string_view token) noexcept {
+    const auto take = [&](std::string_view oneOf) {
+        const bool found = !token.empty() && oneOf.find(token.front()) != std::string_view::npos;
+        token.remove_prefix(found ? 1 : 0);
+        return found;
+    };
+    const auto takeDigits = [&] {
+        const std::size_t before = token.size();
+        while (!token.empty() && isDigit(token.front())) {
+            token.remove_prefix(1);
+        }
+        return token.size() != before;
+    };
+    take("-");
+    if (!take("0") && !takeDigits()) {
+        return false;
+    }
+    if (take(".") && !takeDigits()) {
+        return false;
+    }
+    if (take("eE")) {
+        take("+-");
+        if (!takeDigits()) {
+            return false;
+        }
+    }
+    return token.empty();
+}
+
+/// A copy of `text` with `0.00…` in the place of each number that has an exponent or that is long.
+inline std::string hideNumbers(std::string_view text) {
+    constexpr std::size_t isLong = 300;
+    std::string syntax(text);
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        if (text[i] == '"') {
+            for (++i; i < text.size() && text[i] != '"'; ++i) {
+                i += text[i] == '\\' ? 1U : 0U;
+            }
+        } else if (isDigit(text[i]) || text[i] == '-') {
+            std::size_t end = i;
+            while (end < text.size() && isOfNumber(text[end])) {
+                ++end;
+            }
+            const std::string_view token = text.substr(i, end - i);
+            if (isNumber(token) &&
+                (token.size() >= isLong || token.find_first_of("eE") != std::string_view::npos)) {
+                syntax.replace(i, token.size(), token.size(), '0');
+                syntax[i + 1] = '.';
+            }
+            i = end - 1;
+        }
+    }
+    return syntax;
+}
+
+/// `attempt(text)`, and once more without the numbers that RapidJSON could take for too large: it
+/// looks at digits and exponent apart (`0e400`), and its approximation may be above the largest
+/// double where the number is not.
+template <class Attempt>
+std::optional<Problem> parseTwice(std::string_view text, Attempt attempt) {
+    const std::optional<Problem> problem = attempt(text);
+    if (problem && problem->code == Errc::numberOutOfRange) {
+        return attempt(hideNumbers(text));
+    }
+    return problem;
+}
+
+/// Is `text`, which has passed `scan`, one JSON value with numbers that a double holds? Linear.
+inline std::optional<Problem> validate(std::string_view text) {
+    return parseTwice(text, [&](std::string_view syntax) {
+        Nothing nothing;
+        return parseOnce(syntax, text, nothing);
+    });
+}
+
+/// Parses `text`, which has passed `scan`, into `document`. Doubles are the nearest ones. Linear.
+inline std::optional<Problem> parse(std::string_view text, rapidjson::Document& document) {
+    return parseTwice(text, [&](std::string_view syntax) {
+        std::optional<Problem> problem;
+        auto generate = [&](rapidjson::Document& target) {
+            problem = parseOnce(syntax, text, target);
+            return !problem;
+        };
+        document.Populate(generate);
+        if (problem) {
+            document.GetAllocator().Clear();
+        }
+        return problem;
+    });
+}
 
 }  // namespace pushhub::json::detail
