@@ -58,9 +58,8 @@ public:
     template <class T, std::enable_if_t<detail::isInteger<T>, long> = 0>
     Fragment(T value) : json_(std::to_string(value)) {}
 
-    /// The fewest digits that give the same double again, or one more in rare cases if the standard
-    /// library has no std::to_chars for double. A whole number ends in `.0`, beyond 21 digits there
-    /// is an exponent: `1.0`, `1e21`. A float is widened first.
+    /// The fewest digits that give the same double again. A whole number ends in `.0`, one of more
+    /// than 21 digits has an exponent: `1.0`, `1e21`. A float is widened first.
     Fragment(double value) {
         if (!std::isfinite(value)) {
             throw std::system_error(Errc::numberOutOfRange);

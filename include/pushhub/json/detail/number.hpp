@@ -72,17 +72,43 @@ inline Decimal toDecimal(std::string_view scientific) noexcept {
     return decimal;
 }
 
-/// `shortestDecimal` by printf: in rare cases (some powers of two) a digit longer than necessary.
-inline Decimal shortDecimalByPrintf(double positive) {
+/// The next decimal above that has up to `count` digits.
+inline Decimal nextAbove(Decimal decimal, int count) noexcept {
+    while (decimal.count < count) {
+        decimal.digits[static_cast<std::size_t>(decimal.count++)] = '0';
+    }
+    while (decimal.count > 0 &&
+           decimal.digits[static_cast<std::size_t>(decimal.count - 1)] == '9') {
+        --decimal.count;
+    }
+    if (decimal.count == 0) {
+        return {{'1'}, 1, decimal.point + 1};
+    }
+    ++decimal.digits[static_cast<std::size_t>(decimal.count - 1)];
+    return decimal;
+}
+
+/// `shortestDecimal` by printf, which exists everywhere.
+inline Decimal shortestDecimalByPrintf(double positive) {
+    const auto comesBack = [&](const Decimal& decimal) {
+        const std::string text(decimal.digits.data(), static_cast<std::size_t>(decimal.count));
+        return nearestDoubleByStrtod(text + 'e' + std::to_string(decimal.point - decimal.count)) ==
+               positive;
+    };
     std::array<char, 64> buffer{};
-    // 15 digits distinguish all shorter decimals of normal doubles; denormals have fewer.
+    // Fewer digits are enough for some normal doubles, and 15 find them.
     const int fewest = positive < (std::numeric_limits<double>::min)() ? 1 : 15;
     for (int digits = fewest;; ++digits) {
         const int length =
             std::snprintf(buffer.data(), buffer.size(), "%.*e", digits - 1, positive);
-        const Decimal decimal = toDecimal({buffer.data(), static_cast<std::size_t>(length)});
-        if (digits == 17 || std::strtod(buffer.data(), nullptr) == positive) {
-            return decimal;
+        const Decimal nearest = toDecimal({buffer.data(), static_cast<std::size_t>(length)});
+        if (digits == 17 || comesBack(nearest)) {
+            return nearest;
+        }
+        // The doubles below a power of two are closer than those above.
+        const Decimal above = nextAbove(nearest, digits);
+        if (comesBack(above)) {
+            return above;
         }
     }
 }
@@ -95,7 +121,7 @@ inline Decimal shortestDecimal(double positive) {
                                       std::chars_format::scientific);
     return toDecimal({buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data())});
 #else
-    return shortDecimalByPrintf(positive);
+    return shortestDecimalByPrintf(positive);
 #endif
 }
 
