@@ -76,6 +76,8 @@ is_there() {
         python3 -c 'import websockets' 2>/dev/null || /usr/bin/python3 -c 'import websockets' 2>/dev/null
         ;;
     python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
+    locales) has_command localedef && [ -d /usr/share/i18n/locales ] ;;
+    prometheus) has_command promtool ;;
     pkg-config) has_command pkg-config ;;
     llvm) has_command llvm-symbolizer ;;
     libclang-rt-dev)
@@ -99,7 +101,7 @@ $0: missing here, named as Debian's packages: ${missing[*]}
 This is no Debian, so install what corresponds to them: a C++17 compiler, CMake 3.22 or newer,
 Ninja, standalone Asio 1.18 or newer and WebSocket++ 0.8.2, as far as the list says so; the tests
 also use RapidJSON, OpenSSL, zlib, Boost.Beast, Catch2, Node.js 18 or newer with npm, Chromium,
-nginx, HAProxy, Doxygen, clang-format and clang-tidy 14, and Python with websockets and yaml.
+nginx, HAProxy, Prometheus's promtool, Doxygen, clang-format and clang-tidy 14, and Python with websockets and yaml.
 END
         exit 1
     fi

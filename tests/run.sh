@@ -40,7 +40,7 @@ need g++
 need clang cmake ninja-build ccache pkg-config \
     libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev libboost-dev \
     libclang-rt-dev llvm valgrind clang-format clang-tidy doxygen \
-    nodejs npm chromium nginx haproxy python3 python3-websockets python3-yaml
+    nodejs npm chromium nginx haproxy python3 python3-websockets python3-yaml locales prometheus
 
 # The JavaScript packages of the client tests, when they are not those of the lock file.
 packages=tests/clients

@@ -79,7 +79,8 @@ struct Options {
     /// The parameter of `path` that names the user.
     std::string userParameter = "userId";
 
-    /// Event loops, a thread each; 0 means one per core. A hub in the host's io_context has one.
+    /// Event loops, a thread each. 0: one for each processor that the process may use, by affinity
+    /// and, rounded up, by the CPU quota of its container. A hub in the host's io_context has one.
     unsigned loops = 0;
 
     /// Largest message taken from a client, in bytes; beyond it the session is closed with 1009.

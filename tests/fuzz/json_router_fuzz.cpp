@@ -61,9 +61,20 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         ++handled;
         require(object.IsObject());
         checkValue(object, 1);
-        // What came in can go out again, and is still JSON.
+        // What came in can go out again, is still JSON, and comes back the same.
         const std::string out = json::Message("echo", object).str();
         json::raw(out);
+        json::RouterOptions more;
+        more.field = "cmd";
+        more.maxDepth = maxDepth + 1;
+        more.maxSize = std::size_t{1} << 20U;  // written text may be longer: \u0001, 1e20
+        json::Router back(more);
+        bool same = false;
+        back.on("echo", [&](const SessionPtr&, const rapidjson::Value& message) {
+            same = json::Fragment(message["msgTxt"]).str() == json::Fragment(object).str();
+        });
+        back(nullptr, out);
+        require(same);
     };
     router.on("add", handle)
         .onDefault(handle)

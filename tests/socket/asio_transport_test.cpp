@@ -7,6 +7,10 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include <atomic>
 #include <filesystem>
 #include <optional>
@@ -365,6 +369,40 @@ TEST_CASE("sessions are dealt out to all loops, and work after their hub has gon
         CHECK_FALSE(session->remoteAddress().empty());
     }
 }
+
+#if defined(__linux__)
+TEST_CASE("by default there are as many loops as processors that the process may use") {
+    ::cpu_set_t before;
+    REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+    ::cpu_set_t one;
+    CPU_ZERO(&one);
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+        if (CPU_ISSET(cpu, &before)) {
+            CPU_SET(cpu, &one);
+            break;
+        }
+    }
+    std::mutex mutex;
+    std::set<std::thread::id> loops;
+    Options options = anyPort();
+    options.loops = 0;
+    PushHub<> hub(options);
+    hub.onOpen([&](const SessionPtr&) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        loops.insert(std::this_thread::get_id());
+    });
+    REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+    hub.start();
+    REQUIRE(::sched_setaffinity(0, sizeof before, &before) == 0);
+    std::vector<SocketClient> clients;
+    for (int i = 0; i < 4; ++i) {
+        clients.push_back(SocketClient::open(hub.port(), "/websocket/" + std::to_string(i)));
+    }
+    REQUIRE(eventually([&] { return hub.sessionCount() == 4; }));
+    hub.stop();
+    CHECK(loops.size() == 1);
+}
+#endif
 
 TEST_CASE("a client that does not read is closed at its limit, the others get everything") {
     Events<CloseInfo> ends;

@@ -2,7 +2,11 @@
 
 #include <chrono>
 #include <cstddef>
+#include <set>
+#include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <pushhub/metrics/prometheus.hpp>
@@ -120,6 +124,115 @@ TEST_CASE("The figures as text for Prometheus", "[stats]") {
         CHECK((line.substr(0, 9) == "# HELP pu" || line.substr(0, 9) == "# TYPE pu" ||
                (line.substr(0, 8) == "pushhub_" && line.find(' ') == line.rfind(' '))));
     }
+}
+
+namespace {
+
+Strings linesOf(const std::string& text) {
+    Strings lines;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) {
+        lines.push_back(line);
+    }
+    return lines;
+}
+
+// "sessions" for `# TYPE pushhub_sessions gauge` and for `pushhub_sessions{…} 3`.
+std::string familyOf(const std::string& line) {
+    const std::size_t begin = line.find("pushhub_");
+    return line.substr(begin, line.find_first_of(" {", begin) - begin);
+}
+
+}  // namespace
+
+TEST_CASE("The figures of several hubs have each metric once, with all its samples", "[stats]") {
+    HubStats stats;
+    PrometheusText text;
+    CHECK(text.str().empty());
+    stats.sessions = 1;
+    text += prometheusText(stats, "endpoint=\"a\"");
+    stats.sessions = 2;
+    text += prometheusText(stats, "endpoint=\"b\"") + prometheusText(stats);
+    const Strings lines = linesOf(text);
+    std::set<std::string> seen;
+    std::string current;
+    std::size_t families = 0;
+    for (const std::string& line : lines) {
+        if (line.rfind("# HELP ", 0) == 0) {
+            current = familyOf(line);
+            CHECK(seen.insert(current).second);
+            ++families;
+        } else {
+            CHECK(familyOf(line) == current);
+        }
+    }
+    CHECK(families == detail::prometheusFamilies().size());
+    REQUIRE(lines.size() > 5);
+    CHECK(lines[2] == "pushhub_sessions{endpoint=\"a\"} 1");
+    CHECK(lines[3] == "pushhub_sessions{endpoint=\"b\"} 2");
+    CHECK(lines[4] == "pushhub_sessions 2");
+}
+
+TEST_CASE("Hubs with the same labels are not added", "[stats]") {
+    const HubStats stats;
+    PrometheusText text = prometheusText(stats, "a=\"1\",b=\"2\"");
+    const std::string before = text;
+    CHECK_THROWS_WITH(
+        text += prometheusText(stats, "c=\"3\"") + prometheusText(stats, "b=\"2\", a=\"1\""),
+        "prometheusText: two hubs with the labels 'a=\"1\",b=\"2\"'");
+    CHECK(text.str() == before);
+    CHECK_THROWS_AS(prometheusText(stats) + prometheusText(stats), std::invalid_argument);
+    CHECK_THROWS_AS(text += text, std::invalid_argument);
+    CHECK(text.str() == before);
+}
+
+TEST_CASE("Labels are name=\"value\" with escapes, or refused", "[stats]") {
+    const HubStats stats;
+    const auto sample = [&](std::string_view labels) {
+        return linesOf(prometheusText(stats, labels))[2];
+    };
+    CHECK(sample("") == "pushhub_sessions 0");
+    CHECK(sample("a=\"\"") == "pushhub_sessions{a=\"\"} 0");
+    CHECK(sample(" b = \"1,}\" , a=\"\\\\ \\\" \\n\", ") ==
+          "pushhub_sessions{a=\"\\\\ \\\" \\n\",b=\"1,}\"} 0");
+    CHECK(prometheusLabel("tenant", "a\"b\\c\nd") == "tenant=\"a\\\"b\\\\c\\nd\"");
+    CHECK(sample(prometheusLabel("tenant", "a\"b\\c\n\xc3\xa9")) ==
+          "pushhub_sessions{tenant=\"a\\\"b\\\\c\\n\xc3\xa9\"} 0");
+
+    for (const char* const wrong : {"orders",
+                                    "endpoint=orders",
+                                    "endpoint='orders'",
+                                    "endpoint=\"orders",
+                                    "=\"x\"",
+                                    "1a=\"x\"",
+                                    "a-b=\"x\"",
+                                    "a:b=\"x\"",
+                                    "\xc3\xa9=\"x\"",
+                                    "__name__=\"x\"",
+                                    ",",
+                                    "a=\"x\",,",
+                                    "a=\"x\" b=\"y\"",
+                                    "a=\"x\"} 1\npushhub_users{b=\"y\"",
+                                    "a=\"1\n2\"",
+                                    "a=\"\\t\"",
+                                    "a=\"\\",
+                                    "{a=\"x\"}",
+                                    "a=\"1\",a=\"2\"",
+                                    "outcome=\"x\"",
+                                    "by=\"x\"",
+                                    "reason=\"x\"",
+                                    "a=\"\xff\""}) {
+        CAPTURE(wrong);
+        CHECK_THROWS_AS(prometheusText(stats, wrong), std::invalid_argument);
+    }
+    CHECK_THROWS_WITH(prometheusText(stats, "a-b=\"x\""),
+                      "prometheusText: labels 'a-b=\"x\"': 'a-b' is not a label name");
+    CHECK_THROWS_WITH(prometheusText(stats, "by=\"x\""),
+                      "prometheusText: labels 'by=\"x\"': 'by' is a label of "
+                      "pushhub_sessions_closed_total");
+    CHECK_THROWS_WITH(prometheusLabel("a b", "x"), "prometheusLabel: 'a b' is not a label name");
+    CHECK_THROWS_AS(prometheusLabel("__a", "x"), std::invalid_argument);
+    CHECK_THROWS_AS(prometheusLabel("a", "\xff"), std::invalid_argument);
 }
 
 TEST_CASE("A log is told what happens, and nothing without one", "[log]") {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include <rapidjson/document.h>
 
+#include <pushhub/json/detail/number.hpp>
 #include <pushhub/json/detail/parse.hpp>
 #include <pushhub/json/detail/writer.hpp>
 #include <pushhub/json/error.hpp>
@@ -56,9 +58,13 @@ public:
     template <class T, std::enable_if_t<detail::isInteger<T>, long> = 0>
     Fragment(T value) : json_(std::to_string(value)) {}
 
-    /// The shortest digits that give the same double again; a float is widened first.
+    /// The fewest digits that give the same double again. A whole number ends in `.0`, one of more
+    /// than 21 digits has an exponent: `1.0`, `1e21`. A float is widened first.
     Fragment(double value) {
-        detail::appendJson(json_, [value](auto& writer) { return writer.Double(value); });
+        if (!std::isfinite(value)) {
+            throw std::system_error(Errc::numberOutOfRange);
+        }
+        json_ = detail::DoubleText(value).view();
     }
     Fragment(float value) : Fragment(static_cast<double>(value)) {}
 
@@ -81,8 +87,7 @@ public:
         constexpr std::size_t maxDepth = 1000;
         auto problem = detail::scan(json, maxDepth);
         if (!problem) {
-            detail::ValidatingHandler handler;
-            problem = detail::parse(json, handler);
+            problem = detail::validate(json);
         }
         if (problem) {
             throw std::system_error(problem->code, "at byte " + std::to_string(problem->offset) +

@@ -70,7 +70,10 @@ inline std::optional<std::string_view> stringField(const rapidjson::Value& objec
 /// end.
 ///
 /// JSON is RFC 8259, with no byte order mark, numbers that fit a double, and no half surrogate
-/// pairs. Whether other members occur twice is the handler's to judge: RapidJSON finds the first.
+/// pairs. An integer from -2^63 to 2^64 - 1 without fraction and exponent arrives as an integer,
+/// every other number, `-0` among them, as the nearest double. Numbers beyond the range of double
+/// are refused, and so are exponents of more than three digits. Whether other members
+/// occur twice is the handler's to judge: RapidJSON finds the first.
 class Router {
 public:
     /// The object lives for the call only, and its content is the peer's: `object["x"]` asserts
@@ -134,14 +137,7 @@ public:
         alignas(std::max_align_t) char buffer[4096];
         rapidjson::MemoryPoolAllocator<> pool(buffer, sizeof buffer, std::size_t{16} * 1024);
         rapidjson::Document document(&pool);
-        std::optional<detail::Problem> problem;
-        auto generate = [&](rapidjson::Document& target) {
-            detail::DocumentHandler<rapidjson::Document> handler(target);
-            problem = detail::parse(text, handler);
-            return !problem;
-        };
-        document.Populate(generate);
-        if (problem) {
+        if (const auto problem = detail::parse(text, document)) {
             return fail(session, problem->code, problem->offset, std::string(problem->reason));
         }
         route(session, document, text.find_first_not_of(" \t\r\n"));

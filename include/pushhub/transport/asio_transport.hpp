@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/cpu_count.hpp>
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
 #include <pushhub/transport/asio_listener.hpp>
@@ -258,8 +259,7 @@ private:
         if (hostContext_) {
             loops.push_back(detail::makeRef<detail::AsioLoop>(options_, *hostContext_));
         } else {
-            const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
-            const unsigned count = options_.loops > 0 ? options_.loops : cores;
+            const unsigned count = options_.loops > 0 ? options_.loops : detail::usableCpus();
             for (unsigned i = 0; i < count; ++i) {
                 loops.push_back(detail::makeRef<detail::AsioLoop>(options_, count));
             }

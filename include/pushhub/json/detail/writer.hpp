@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -7,6 +8,7 @@
 
 #include <rapidjson/writer.h>
 
+#include <pushhub/json/detail/number.hpp>
 #include <pushhub/json/error.hpp>
 #include <pushhub/protocol/utf8.hpp>
 
@@ -21,8 +23,9 @@ struct StringSink {
     std::string& out;
 };
 
-/// RapidJSON's writer, with the encoding of strings checked before it sees them: its own check
-/// (kWriteValidateEncodingFlag) reads past the end of a string that is cut inside a character.
+/// RapidJSON's writer, with the encoding of strings checked before it sees them, since its own
+/// check (kWriteValidateEncodingFlag) reads past the end of a string that is cut inside a
+/// character, and with the shortest doubles.
 class CheckedWriter : public rapidjson::Writer<StringSink> {
     using Base = rapidjson::Writer<StringSink>;
 
@@ -37,7 +40,15 @@ public:
         return check(text, length) && Base::Key(text, length, copy);
     }
 
-    /// Why a call returned false: RapidJSON itself refuses nothing but infinities and NaN.
+    bool Double(double value) {
+        if (!std::isfinite(value)) {
+            return false;
+        }
+        const DoubleText text(value);
+        return RawValue(text.view().data(), text.view().size(), rapidjson::kNumberType);
+    }
+
+    /// Why a call returned false: nothing else is refused but infinities and NaN.
     Errc error() const noexcept { return badText_ ? Errc::invalidUtf8 : Errc::numberOutOfRange; }
 
 private:
