@@ -206,9 +206,9 @@ public:
     }
 
     /// `start` unless it is started, then waits until another thread or a hook calls `stop`. A
-    /// `stop` that came since the last `start` or `run` is not lost: then it returns at once.
-    /// Throws std::logic_error in a hook or a handler of the host's io_context, which would wait
-    /// for itself.
+    /// `stop` that came since the last `start` or `run` is not lost: then it returns at once. It
+    /// does not run a host's io_context. Throws std::logic_error in a hook or a handler of the
+    /// host's io_context, which would wait for itself.
     void run() {
         if (transport_->onLoop()) {
             throw std::logic_error(
