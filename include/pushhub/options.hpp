@@ -129,8 +129,9 @@ struct Options {
     std::uint32_t maxConnectionsPerSecond = 0;
 
     /// Origins that browsers may come from, such as "https://app.example.com" or
-    /// "https://*.example.com"; "*" for any. Empty: only pages from the same host and port. A
-    /// client that sends no Origin is no browser and may come. See `OriginPolicy`.
+    /// "https://*.example.com"; "*" for any of http and https. Those of apps, "file://" and "null"
+    /// have to be named. Empty: only pages from the same host and port. A client that sends no
+    /// Origin is no browser and may come. See `OriginPolicy`.
     std::vector<std::string> allowedOrigins{};
 
     /// Networks of reverse proxies, such as "10.0.0.0/8": only from them X-Forwarded-For and
