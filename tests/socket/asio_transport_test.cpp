@@ -176,6 +176,81 @@ TEST_CASE("a socket that listens already can be given") {
     ::close(datagrams);
 }
 
+TEST_CASE("a client of IPv4 has an address of IPv4 on a listener for both families") {
+    Options options = anyPort();
+    options.address = GENERATE("127.0.0.1", "::", "::ffff:127.0.0.1");
+    INFO(options.address);
+    Events<std::string> handshakes;
+    Events<std::string> logged;
+    PushHub<> hub(options);
+    hub.onHandshake([&](const HandshakePtr& handshake) {
+        handshakes.add(handshake->remoteAddress());
+        if (handshake->userId() == "refused") {
+            handshake->reject(403, "no");
+        } else {
+            handshake->accept();
+        }
+    });
+    hub.onLog([&](const LogRecord& record) {
+        for (const LogField& field : record) {
+            if (field.name == "address" && record.event != "started") {
+                logged.add(std::string(field.value));
+            }
+        }
+    });
+    hub.start();
+    auto client = SocketClient::open(hub.port(), "/websocket/a");
+    CHECK(SocketClient(hub.port()).handshake("/websocket/refused") == 403);
+    REQUIRE(eventually([&] { return hub.isOnline("a"); }));
+    const std::string address = hub.sessions("a").front()->remoteAddress();
+    INFO(address);
+    CHECK(address.substr(0, 10) == "127.0.0.1:");
+    CHECK(address.find_first_not_of("0123456789", 10) == std::string::npos);
+    REQUIRE(logged.waitFor(2));  // the session and the refused handshake
+    for (const auto& all : {handshakes.all(), logged.all()}) {
+        CHECK(all.front().substr(0, 10) == "127.0.0.1:");
+        CHECK(all.back().substr(0, 10) == "127.0.0.1:");
+    }
+}
+
+TEST_CASE("trusted proxies and limits per address see IPv4 on a listener for both families") {
+    Options options = anyPort();
+    options.address = "::";
+    options.maxConnectionsPerAddress = 1;
+    const bool trusted = GENERATE(true, false);
+    if (trusted) {
+        options.trustedProxies = {"127.0.0.0/8"};
+    }
+    PushHub<> hub(options);
+    hub.start();
+    auto four =
+        SocketClient::open(hub.port(), "/websocket/a", "X-Forwarded-For: ::ffff:192.0.2.1\r\n");
+    REQUIRE(eventually([&] { return hub.isOnline("a"); }));
+    const std::string address = hub.sessions("a").front()->remoteAddress();
+    CHECK(address.substr(0, 10) == (trusted ? "192.0.2.1" : "127.0.0.1:"));
+    SocketClient another(hub.port());
+    CHECK((another.nothingComes(0ms) && another.handshake("/websocket/b") == 101) == trusted);
+}
+
+TEST_CASE("an address counts as its network, unless that is everybody's") {
+    const auto addressOf = [](const char* text) {
+        return asio::ip::make_address_v6(text).to_bytes();
+    };
+    const auto limit = detail::makeRef<AddressLimit>(1U);
+    const auto first = limit->enter(addressOf("2001:db8::1"));
+    CHECK(first);
+    CHECK_FALSE(limit->enter(addressOf("2001:db8::2")));
+    CHECK(limit->enter(addressOf("2001:db8:0:1::1")));
+    const auto four = limit->enter(addressOf("::ffff:192.0.2.1"));
+    CHECK(four);
+    CHECK_FALSE(limit->enter(addressOf("::ffff:192.0.2.1")));
+    CHECK(limit->enter(addressOf("::ffff:192.0.2.2")));
+    const auto local = limit->enter(addressOf("fe80::1"));
+    CHECK(local);
+    CHECK_FALSE(limit->enter(addressOf("fe80::1")));
+    CHECK(limit->enter(addressOf("fe80::2")));
+}
+
 TEST_CASE("a hundred starts and stops on one port") {
     std::uint16_t port = 0;
     std::atomic<int> opened{0};

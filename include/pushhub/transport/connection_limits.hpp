@@ -15,7 +15,8 @@
 namespace pushhub {
 
 /// Counts the connections that each client address has. An IPv6 client counts as its network of
-/// 64 bits, all of which is one customer's. Any thread.
+/// 64 bits, all of which is one customer's; but not with a link-local address, whose network is the
+/// same for all. Any thread.
 class AddressLimit final : public detail::RefCounted<AddressLimit> {
 public:
     /// IPv6, or IPv4 in its mapped form (RFC 4291 section 2.5.5.2).
@@ -40,7 +41,8 @@ public:
     /// Null if the address has as many connections as it may.
     std::unique_ptr<Place> enter(Address address) {
         constexpr unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
-        if (std::memcmp(address.data(), mapped, sizeof mapped) != 0) {
+        const bool linkLocal = address[0] == 0xFE && (address[1] & 0xC0) == 0x80;  // fe80::/10
+        if (!linkLocal && std::memcmp(address.data(), mapped, sizeof mapped) != 0) {
             std::memset(address.data() + 8, 0, 8);
         }
         const std::lock_guard<std::mutex> lock(mutex_);
