@@ -669,6 +669,13 @@ private:
         });
     }
 
+    void onTlsFailed(const Connection& connection, std::string_view reason) noexcept override {
+        log(LogLevel::info, "TLS handshake failed", [&](LogFields& fields) {
+            fields.add("reason", std::string(reason));
+            fields.add("address", connection.remoteAddress());
+        });
+    }
+
     bool onHandshake(PendingHandshake& pending) override {
         std::vector<std::string> params;
         if (!path_->match(pending.request().path(), params)) {

@@ -59,6 +59,9 @@ public:
     /// A handshake that was offered to this handler is refused with an HTTP status.
     virtual void onRefused(Connection& connection, int status) noexcept = 0;
 
+    /// A TLS handshake has failed; the reason is OpenSSL's, or says what the client did.
+    virtual void onTlsFailed(const Connection& connection, std::string_view reason) noexcept = 0;
+
     /// The connection was admitted as a session.
     virtual void onOpen(Connection& connection) noexcept = 0;
 
