@@ -669,8 +669,9 @@ private:
         });
     }
 
-    void onTlsFailed(const Connection& connection, std::string_view reason) noexcept override {
-        log(LogLevel::info, "TLS handshake failed", [&](LogFields& fields) {
+    void onConnectionFailed(const Connection& connection, std::string_view event,
+                            std::string_view reason) noexcept override {
+        log(LogLevel::info, event, [&](LogFields& fields) {
             fields.add("reason", std::string(reason));
             fields.add("address", connection.remoteAddress());
         });

@@ -2,6 +2,7 @@
 
 #include "support/tls.hpp"
 #include "support/catch.hpp"
+#include "support/proxy_header.hpp"
 #include "support/wait.hpp"
 
 #include <sys/socket.h>
@@ -996,6 +997,44 @@ TEST_CASE("TLS handshakes that fail are in the log, with the reason and the addr
     SocketClient good = connectTls(hub.port()).opened("/websocket/1");
     CHECK(logged.size() == expected.size());
     CHECK(hub.stats().handshakesTlsFailed == expected.size());
+}
+
+TEST_CASE("a header of the PROXY protocol comes before TLS", "[tls]") {
+    Events<std::string> failed;
+    Options options = anyPort();
+    options.proxyProtocol = true;
+    options.trustedProxies = {"127.0.0.1"};
+    Hub hub(options, testTlsOptions());
+    hub.onLog([&](const LogRecord& record) {
+        if (record.event == "TLS handshake failed" || record.event == "PROXY header refused") {
+            failed.add(std::string(record.event) + " " + std::string(record.begin()[1].value));
+        }
+    });
+    hub.start();
+    const std::string line = "PROXY TCP4 192.0.2.1 127.0.0.1 51234 443\r\n";
+    const std::string addresses("\xc0\x00\x02\x01\x7f\x00\x00\x01\xc8\x22\x01\xbb", 12);
+    for (const std::string& header : {line, proxyV2(0x21, 0x11, addresses)}) {
+        SocketClient client = startTls(hub.port());
+        client.sendRaw(header.substr(0, 5));
+        client.sendRaw(header.substr(5));
+        tlsOf(client).handshake(client);
+        CHECK(client.handshake("/websocket/1") == 101);
+        REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+        CHECK(hub.sessions("1").front()->remoteAddress() == "192.0.2.1:51234");
+        hub.sendAll("x");
+        CHECK(client.readText() == "x");
+        client.disconnect();
+        REQUIRE(eventually([&] { return hub.sessionCount() == 0; }));
+    }
+    // The header and what follows at once.
+    SocketClient plain(hub.port());
+    plain.sendBytes(line + handshakeRequest("/websocket/1"));
+    CHECK(plain.readStatus() == 400);
+    REQUIRE(failed.waitFor(1));
+    CHECK(failed.all().back() == "TLS handshake failed 192.0.2.1:51234");
+    CHECK_THROWS(connectTls(hub.port()));  // without a header
+    REQUIRE(failed.waitFor(2));
+    CHECK(failed.all().back().substr(0, 31) == "PROXY header refused 127.0.0.1:");
 }
 
 TEST_CASE("TLS handshakes that fail are counted", "[tls]") {

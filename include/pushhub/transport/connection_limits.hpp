@@ -11,6 +11,8 @@
 #include <utility>
 
 #include <pushhub/detail/ref_ptr.hpp>
+#include <pushhub/http/forwarded.hpp>
+#include <pushhub/options.hpp>
 
 namespace pushhub {
 
@@ -75,5 +77,35 @@ private:
     std::mutex mutex_;
     std::unordered_map<Address, std::size_t, Hash> counts_;
 };
+
+namespace detail {
+
+/// Lets clients in by their address: as many of one as the options say, of a trusted proxy any
+/// number. Any thread.
+class AddressGate final : public RefCounted<AddressGate> {
+public:
+    explicit AddressGate(const Options& options)
+        : proxies_(options.trustedProxies),
+          limit_(options.maxConnectionsPerAddress > 0
+                     ? makeRef<AddressLimit>(options.maxConnectionsPerAddress)
+                     : nullptr) {}
+
+    bool isTrusted(const IpAddress& address) const noexcept { return proxies_.isTrusted(address); }
+
+    /// False if the address has as many connections as it may. `place` is what it leaves later.
+    bool enter(const IpAddress& address, std::unique_ptr<AddressLimit::Place>& place) const {
+        if (!limit_ || isTrusted(address)) {
+            return true;
+        }
+        place = limit_->enter(address.bytes);
+        return place != nullptr;
+    }
+
+private:
+    const ProxyTrust proxies_;
+    const RefPtr<AddressLimit> limit_;  // null: none
+};
+
+}  // namespace detail
 
 }  // namespace pushhub

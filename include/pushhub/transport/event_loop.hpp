@@ -202,7 +202,14 @@ public:
     void tlsFailed(const Connection& connection, std::string_view reason) noexcept {
         for (const auto& channel : channels_) {
             channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
-            channel->handler->onTlsFailed(connection, reason);
+            channel->handler->onConnectionFailed(connection, "TLS handshake failed", reason);
+        }
+    }
+
+    /// A trusted proxy has sent no header of the PROXY protocol, or a malformed one.
+    void proxyHeaderRefused(const Connection& connection, std::string_view reason) noexcept {
+        for (const auto& channel : channels_) {
+            channel->handler->onConnectionFailed(connection, "PROXY header refused", reason);
         }
     }
 
