@@ -1157,6 +1157,16 @@ TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
         client.waitForEnd();
         CHECK_THAT(client.takeBytes(), Catch::Contains("this port speaks TLS"));
     }
+    SECTION("other text") {
+        for (const std::string& text :
+             {std::string("SSH-2.0-OpenSSH\r\n"), std::string("a\x01\x02\x03\x04\x05\x06"),
+              std::string("\r\nGET / HTTP/1.1\r\n\r\n"), std::string(33, 'x')}) {
+            SocketClient client(hub.port());
+            client.sendBytes(text);
+            client.waitForEnd();
+            CHECK_THAT(client.takeBytes(), !Catch::Contains("HTTP"));
+        }
+    }
     SECTION("rubbish") {
         std::minstd_rand random(1);
         for (int i = 0; i < 200; ++i) {

@@ -70,7 +70,7 @@ private:
             return;  // it has its answer
         }
         if (!ssl_) {
-            if (isLetter(*data)) {
+            if (isHttp({data, size})) {
                 refusePlain();
                 return;
             }
@@ -118,10 +118,16 @@ private:
         }
     }
 
-    // A record of TLS begins with its type, a small number; a request of HTTP with a letter.
-    static bool isLetter(char c) noexcept {
-        const char lower = toLowerAscii(c);
-        return lower >= 'a' && lower <= 'z';
+    // A method, or the beginning of one. A record of TLS begins with a small number.
+    static bool isHttp(std::string_view bytes) noexcept {
+        constexpr std::size_t maxMethod = 32;
+        const auto isLetter = [](char c) {
+            const char lower = toLowerAscii(c);
+            return lower >= 'a' && lower <= 'z';
+        };
+        const auto end = std::find_if_not(bytes.begin(), bytes.end(), isLetter);
+        return end != bytes.begin() && end - bytes.begin() <= std::ptrdiff_t{maxMethod} &&
+               (end == bytes.end() || *end == ' ');
     }
 
     void refusePlain() {
