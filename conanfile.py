@@ -48,7 +48,7 @@ class PushhubConan(ConanFile):
         self.requires("asio/[>=1.28 <2]")
         self.requires("websocketpp/0.8.2")
         if self.options.with_tls:
-            self.requires("openssl/[>=1.1.1 <4]")
+            self.requires("openssl/[>=1.1.1 <5]")
         if self.options.with_deflate:
             self.requires("zlib/[>=1.2.11 <2]")
         if self.options.with_json:

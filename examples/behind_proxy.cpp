@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
     options.port = argc > 1 ? static_cast<std::uint16_t>(std::stoul(argv[1])) : 8081;
     // From these addresses, and from no others, X-Forwarded-For is believed.
     options.trustedProxies = {"127.0.0.1", "::1"};
+    // HAProxy's send-proxy and AWS NLB say who the client is before its first byte.
+    options.proxyProtocol = argc > 3 && std::string_view(argv[3]) == "proxy-protocol";
     // Well below the proxy's time-out for a silent connection.
     options.pingInterval = std::chrono::milliseconds(argc > 2 ? std::stol(argv[2]) : 30'000);
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <pushhub/fwd.hpp>
@@ -130,13 +131,19 @@ struct Options {
     std::uint32_t maxConnectionsPerSecond = 0;
 
     /// Origins that browsers may come from, such as "https://app.example.com" or
-    /// "https://*.example.com"; "*" for any. Empty: only pages from the same host and port. A
-    /// client that sends no Origin is no browser and may come. See `OriginPolicy`.
+    /// "https://*.example.com"; "*" for any of http and https. Those of apps, "file://" and "null"
+    /// have to be named. Empty: only pages from the same host and port. A client that sends no
+    /// Origin is no browser and may come. See `OriginPolicy`.
     std::vector<std::string> allowedOrigins{};
 
     /// Networks of reverse proxies, such as "10.0.0.0/8": only from them X-Forwarded-For and
     /// Forwarded tell the address of the client. See `ProxyTrust`.
     std::vector<std::string> trustedProxies{};
+
+    /// Connections from `trustedProxies` begin with a header of the PROXY protocol, version 1 or 2,
+    /// that names the client; one that does not is closed. From other addresses no header is
+    /// expected, nor believed. Of the listener, with the `trustedProxies` of its first hub.
+    bool proxyProtocol = false;
 
     /// Time for the application to decide a handshake, or a first message, and how many may wait
     /// for that; beyond it 503, or 4401 once the connection is open.
@@ -208,6 +215,11 @@ struct Options {
         detail::checkOptionTime("pongTimeout", pongTimeout);
         detail::checkOptionTime("stopSpread", stopSpread, never);
         detail::checkOptionTime("decisionTimeout", decisionTimeout);
+        if (proxyProtocol && trustedProxies.empty()) {
+            throw std::invalid_argument(
+                "pushhub: option proxyProtocol is true, expected trustedProxies with the proxies "
+                "that send its header");
+        }
     }
 
     /// Throws std::invalid_argument for an option that belongs to the listener, and has neither its
@@ -229,6 +241,7 @@ struct Options {
         check("maxConnections", &Options::maxConnections);
         check("maxConnectionsPerAddress", &Options::maxConnectionsPerAddress);
         check("maxConnectionsPerSecond", &Options::maxConnectionsPerSecond);
+        check("proxyProtocol", &Options::proxyProtocol);
         check("handshakeTimeout", &Options::handshakeTimeout);
         check("maxHandshakeBytes", &Options::maxHandshakeBytes);
     }
@@ -240,9 +253,13 @@ private:
     static std::string text(std::chrono::milliseconds value) {
         return std::to_string(value.count()) + " ms";
     }
-    template <class Integer>
-    static std::string text(Integer value) {
-        return std::to_string(value);
+    template <class Number>
+    static std::string text(Number value) {
+        if constexpr (std::is_same_v<Number, bool>) {
+            return value ? "true" : "false";
+        } else {
+            return std::to_string(value);
+        }
     }
 };
 

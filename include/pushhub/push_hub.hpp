@@ -669,6 +669,14 @@ private:
         });
     }
 
+    void onConnectionFailed(const Connection& connection, std::string_view event,
+                            std::string_view reason) noexcept override {
+        log(LogLevel::info, event, [&](LogFields& fields) {
+            fields.add("reason", std::string(reason));
+            fields.add("address", connection.remoteAddress());
+        });
+    }
+
     bool onHandshake(PendingHandshake& pending) override {
         std::vector<std::string> params;
         if (!path_->match(pending.request().path(), params)) {

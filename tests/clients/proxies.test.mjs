@@ -77,9 +77,15 @@ const proxies = {
     return port;
   },
 
-  async haproxy(t, hubPort, { silence } = {}) {
+  async haproxy(t, hubPort, { silence, server, mode } = {}) {
     const port = await freePort();
-    let site = replaced(example('haproxy.cfg'), '127.0.0.1:8081', `127.0.0.1:${hubPort}`);
+    let site = example('haproxy.cfg');
+    if (server) site = replaced(site, 'server hub 127.0.0.1:8081 check\n', `${server}\n`);
+    if (mode) {
+      site = replaced(site, 'mode http', `mode ${mode}`);
+      site = replaced(site, 'http-request set-header X-Forwarded-For %[src]', '');
+    }
+    site = replaced(site, '127.0.0.1:8081', `127.0.0.1:${hubPort}`);
     site = replaced(site, 'bind :8080', `bind 127.0.0.1:${port}`);
     if (silence) site = replaced(site, 'timeout tunnel 60s', `timeout tunnel ${silence}`);
     await startProxy(t, port, process.env.PUSHHUB_HAPROXY ?? 'haproxy', (directory) => {
@@ -149,5 +155,24 @@ for (const [name, start] of Object.entries(proxies)) {
     const client = await Client.open(t, url);
     await client.next();
     assert.equal((await client.whenClosed()).code, 1006);
+  });
+}
+
+for (const option of ['send-proxy', 'send-proxy-v2']) {
+  test(`haproxy: ${option} names the client, health checks included`, async (t) => {
+    const hub = await Server.start(t, 'behind_proxy', ['0', '30000', 'proxy-protocol']);
+    const server = `server hub 127.0.0.1:8081 check inter 100ms ${option}`;
+    for (const mode of ['tcp', 'http']) {
+      const port = await proxies.haproxy(t, hub.port, { server, mode });
+      const url = `ws://127.0.0.1:${port}/websocket/0002`;
+      const client = await Client.open(t, url, { localAddress: '127.0.0.2' });
+      assert.match(await client.next(), /^you are 127\.0\.0\.2:\d+$/);
+      client.send('through the proxy');
+      assert.equal(await client.next(), 'through the proxy');
+      assert.deepEqual(await client.close(4321, 'bye'), { code: 4321, reason: 'bye' });
+    }
+    // Past the proxy, from an address that is none of a proxy.
+    const direct = await Client.open(t, hub.url('/websocket/0003'), { localAddress: '127.0.0.2' });
+    assert.match(await direct.next(), /^you are 127\.0\.0\.2:\d+$/);
   });
 }

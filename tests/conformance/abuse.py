@@ -778,8 +778,9 @@ HELLO = client_hello()
 record = lambda kind, data, version=0x303: struct.pack(">BHH", kind, version, len(data)) + data
 
 
-def tls_speaks(name, data, ends=True):
-    """Bytes instead of TLS: the connection ends, if need be because the client goes."""
+def tls_speaks(name, data, ends=True, http=False):
+    """Bytes instead of TLS: the connection ends, if need be because the client goes. Only a request
+    of HTTP gets an answer of HTTP."""
     @case(f"tls: {name}", over="tls")
     def run(port):
         with Client(port, handshake=False) as client:
@@ -789,11 +790,15 @@ def tls_speaks(name, data, ends=True):
                     client.socket.shutdown(socket.SHUT_WR)
             except OSError:
                 pass
-            if b"HTTP/" in client.rest():
+            answer = client.rest()
+            if http and not answer.startswith(b"HTTP/1.1 400 "):
+                raise Wrong(f"expected 400, got {answer[:100]}")
+            if not http and b"HTTP/" in answer:
                 raise Wrong("HTTP without TLS")
 
 
-tls_speaks("a request without TLS", REQUEST)
+tls_speaks("a request without TLS", REQUEST, http=True)
+tls_speaks("text that is no request", b"SSH-2.0-x\r\n")
 tls_speaks("NULs", bytes(1000))
 tls_speaks("0xff", b"\xff" * 1000)
 for seed in range(6):

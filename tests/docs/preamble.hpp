@@ -27,6 +27,7 @@
 #include <pushhub/json/json.hpp>
 #include <pushhub/metrics/prometheus.hpp>
 #include <pushhub/pushhub.hpp>
+#include <pushhub/tls_options.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 
 // What the application brings.

@@ -68,6 +68,7 @@ void checkOrigin(const std::string& origin, const std::string& host) {
     static const OriginPolicy some({"https://app.example.com", "https://*.example.org:8443"});
     const auto verdict = any.check(origin);
     require((verdict == OriginPolicy::Verdict::absent) == origin.empty());
+    require(origin != "null" || verdict == OriginPolicy::Verdict::refused);
     if (some.check(origin) == OriginPolicy::Verdict::allowed) {
         require(verdict == OriginPolicy::Verdict::allowed);
     }

@@ -1,6 +1,7 @@
 // What is particular to sockets: addresses, ports, threads, the host's io_context, descriptors.
 
 #include "support/catch.hpp"
+#include "support/proxy_header.hpp"
 #include "support/socket_client.hpp"
 #include "support/wait.hpp"
 
@@ -178,6 +179,81 @@ TEST_CASE("a socket that listens already can be given") {
         CHECK(refused(other, wrong));
     }
     ::close(datagrams);
+}
+
+TEST_CASE("a client of IPv4 has an address of IPv4 on a listener for both families") {
+    Options options = anyPort();
+    options.address = GENERATE("127.0.0.1", "::", "::ffff:127.0.0.1");
+    INFO(options.address);
+    Events<std::string> handshakes;
+    Events<std::string> logged;
+    PushHub<> hub(options);
+    hub.onHandshake([&](const HandshakePtr& handshake) {
+        handshakes.add(handshake->remoteAddress());
+        if (handshake->userId() == "refused") {
+            handshake->reject(403, "no");
+        } else {
+            handshake->accept();
+        }
+    });
+    hub.onLog([&](const LogRecord& record) {
+        for (const LogField& field : record) {
+            if (field.name == "address" && record.event != "started") {
+                logged.add(std::string(field.value));
+            }
+        }
+    });
+    hub.start();
+    auto client = SocketClient::open(hub.port(), "/websocket/a");
+    CHECK(SocketClient(hub.port()).handshake("/websocket/refused") == 403);
+    REQUIRE(eventually([&] { return hub.isOnline("a"); }));
+    const std::string address = hub.sessions("a").front()->remoteAddress();
+    INFO(address);
+    CHECK(address.substr(0, 10) == "127.0.0.1:");
+    CHECK(address.find_first_not_of("0123456789", 10) == std::string::npos);
+    REQUIRE(logged.waitFor(2));  // the session and the refused handshake
+    for (const auto& all : {handshakes.all(), logged.all()}) {
+        CHECK(all.front().substr(0, 10) == "127.0.0.1:");
+        CHECK(all.back().substr(0, 10) == "127.0.0.1:");
+    }
+}
+
+TEST_CASE("trusted proxies and limits per address see IPv4 on a listener for both families") {
+    Options options = anyPort();
+    options.address = "::";
+    options.maxConnectionsPerAddress = 1;
+    const bool trusted = GENERATE(true, false);
+    if (trusted) {
+        options.trustedProxies = {"127.0.0.0/8"};
+    }
+    PushHub<> hub(options);
+    hub.start();
+    auto four =
+        SocketClient::open(hub.port(), "/websocket/a", "X-Forwarded-For: ::ffff:192.0.2.1\r\n");
+    REQUIRE(eventually([&] { return hub.isOnline("a"); }));
+    const std::string address = hub.sessions("a").front()->remoteAddress();
+    CHECK(address.substr(0, 10) == (trusted ? "192.0.2.1" : "127.0.0.1:"));
+    SocketClient another(hub.port());
+    CHECK((another.nothingComes(0ms) && another.handshake("/websocket/b") == 101) == trusted);
+}
+
+TEST_CASE("an address counts as its network, unless that is everybody's") {
+    const auto addressOf = [](const char* text) {
+        return asio::ip::make_address_v6(text).to_bytes();
+    };
+    const auto limit = detail::makeRef<AddressLimit>(1U);
+    const auto first = limit->enter(addressOf("2001:db8::1"));
+    CHECK(first);
+    CHECK_FALSE(limit->enter(addressOf("2001:db8::2")));
+    CHECK(limit->enter(addressOf("2001:db8:0:1::1")));
+    const auto four = limit->enter(addressOf("::ffff:192.0.2.1"));
+    CHECK(four);
+    CHECK_FALSE(limit->enter(addressOf("::ffff:192.0.2.1")));
+    CHECK(limit->enter(addressOf("::ffff:192.0.2.2")));
+    const auto local = limit->enter(addressOf("fe80::1"));
+    CHECK(local);
+    CHECK_FALSE(limit->enter(addressOf("fe80::1")));
+    CHECK(limit->enter(addressOf("fe80::2")));
 }
 
 TEST_CASE("a hundred starts and stops on one port") {
@@ -557,6 +633,146 @@ TEST_CASE("trusted proxies may have more connections than an address may") {
     hub.start();
     auto first = SocketClient::open(hub.port(), "/websocket/a");
     auto second = SocketClient::open(hub.port(), "/websocket/a");
+}
+
+namespace {
+
+// 192.0.2.1:51234, over IPv4.
+const std::string proxyAddresses("\xc0\x00\x02\x01\x7f\x00\x00\x01\xc8\x22\x01\xbb", 12);
+
+Options behindProxy() {
+    Options options = anyPort();
+    options.proxyProtocol = true;
+    options.trustedProxies = {"127.0.0.0/8"};
+    return options;
+}
+
+// The address of a session that is opened with these bytes before its request.
+std::string addressBehind(PushHub<>& hub, const std::string& header, bool inPieces) {
+    SocketClient client(hub.port());
+    const std::string all =
+        header + handshakeRequest("/websocket/a", "X-Forwarded-For: 198.51.100.1\r\n");
+    for (std::size_t i = 0; inPieces && i < header.size() + 1; ++i) {
+        client.sendBytes(all.substr(i, 1));
+    }
+    client.sendBytes(all.substr(inPieces ? header.size() + 1 : 0));
+    CHECK(client.readStatus() == 101);
+    REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+    const std::string address = hub.sessions("a").front()->remoteAddress();
+    client.disconnect();
+    REQUIRE(eventually([&] { return hub.sessionCount() == 0; }));
+    return address;
+}
+
+}  // namespace
+
+TEST_CASE("a trusted proxy names the client by the PROXY protocol") {
+    PushHub<> hub(behindProxy());
+    hub.start();
+    const bool inPieces = GENERATE(false, true);
+    const std::string local("127.0.0.1:");
+    CHECK(addressBehind(hub, "PROXY TCP4 192.0.2.1 127.0.0.1 51234 443\r\n", inPieces) ==
+          "192.0.2.1:51234");
+    CHECK(addressBehind(hub, "PROXY TCP6 2001:db8::1 ::1 51234 443\r\n", inPieces) ==
+          "[2001:db8::1]:51234");
+    CHECK(addressBehind(hub, "PROXY TCP6 ::ffff:192.0.2.1 ::1 51234 443\r\n", inPieces) ==
+          "192.0.2.1:51234");
+    CHECK(addressBehind(hub, proxyV2(0x21, 0x11, proxyAddresses), inPieces) == "192.0.2.1:51234");
+    // A client that is a trusted proxy itself is asked for whom it speaks.
+    CHECK(addressBehind(hub, "PROXY TCP4 127.0.0.9 127.0.0.1 51234 443\r\n", inPieces) ==
+          "198.51.100.1");
+    CHECK(addressBehind(hub, "PROXY UNKNOWN\r\n", inPieces) == "198.51.100.1");
+    CHECK(addressBehind(hub, proxyV2(0x20, 0, ""), inPieces) == "198.51.100.1");
+}
+
+TEST_CASE("a proxy that sends no PROXY header is closed, and logged") {
+    Events<std::string> logged;
+    PushHub<> hub(behindProxy());
+    hub.onLog([&](const LogRecord& record) {
+        if (record.event == "PROXY header refused") {
+            std::string line(toString(record.level));
+            for (const LogField& field : record) {
+                line.append(" ").append(field.name).append("=").append(field.value);
+            }
+            logged.add(line);
+        }
+    });
+    hub.start();
+    { SocketClient silent(hub.port()); }  // as health checks do
+    std::size_t count = 0;
+    for (const std::string& bytes :
+         {handshakeRequest("/websocket/a"),
+          "PROXY TCP4 192.0.2.1 127.0.0.1 51234 99999\r\n" + handshakeRequest("/websocket/a"),
+          proxyV2(0x21, 0x11, "") + handshakeRequest("/websocket/a"), std::string("x"),
+          std::string(5000, '\r')}) {
+        SocketClient client(hub.port());
+        client.sendBytes(bytes);
+        CHECK(client.waitForEnd());
+        CHECK(client.takeBytes().empty());
+        REQUIRE(logged.waitFor(++count));
+        const std::string line = logged.all().back();
+        INFO(line);
+        CHECK(line.substr(0, 12) == "info reason=");
+        CHECK(line.find(" address=127.0.0.1:") != std::string::npos);
+    }
+    CHECK(logged.size() == count);
+}
+
+TEST_CASE("a PROXY header is not believed from other addresses, or without the option") {
+    Options options = behindProxy();
+    if (GENERATE(false, true)) {
+        options.proxyProtocol = false;
+    } else {
+        options.trustedProxies = {"192.0.2.0/24"};
+    }
+    PushHub<> hub(options);
+    hub.start();
+    SocketClient direct(hub.port());
+    CHECK(direct.handshake("/websocket/a") == 101);
+    SocketClient client(hub.port());
+    client.sendBytes("PROXY TCP4 192.0.2.1 127.0.0.1 51234 443\r\n");
+    client.sendBytes(handshakeRequest("/websocket/a"));
+    CHECK(client.readStatus() == 400);
+    client = SocketClient(hub.port());
+    client.sendBytes(proxyV2(0x21, 0x11, proxyAddresses));
+    client.sendBytes(handshakeRequest("/websocket/a"));
+    CHECK(client.readStatus() != 101);
+}
+
+TEST_CASE("limits per address count the client that the PROXY protocol names") {
+    Options options = behindProxy();
+    options.maxConnectionsPerAddress = 1;
+    PushHub<> hub(options);
+    hub.start();
+    const auto connect = [&](const std::string& address) {
+        SocketClient client(hub.port());
+        client.sendBytes("PROXY TCP4 " + address + " 127.0.0.1 51234 443\r\n" +
+                         handshakeRequest("/websocket/a"));
+        return client;
+    };
+    SocketClient first = connect("192.0.2.1");
+    CHECK(first.readStatus() == 101);
+    CHECK(connect("192.0.2.1").waitForEnd());
+    SocketClient other = connect("192.0.2.2");
+    CHECK(other.readStatus() == 101);
+    SocketClient trusted = connect("127.0.0.9");
+    CHECK(trusted.readStatus() == 101);
+    CHECK(connect("127.0.0.9").readStatus() == 101);
+    first.disconnect();
+    CHECK(eventually([&] { return connect("192.0.2.1").readStatus() == 101; }));
+}
+
+TEST_CASE("the time for a handshake includes the PROXY header") {
+    Options options = behindProxy();
+    options.handshakeTimeout = 200ms;
+    PushHub<> hub(options);
+    hub.start();
+    SocketClient silent(hub.port());
+    SocketClient half(hub.port());
+    half.sendBytes("PROXY TCP4 192.0.2.1");
+    CHECK(silent.waitForEnd());
+    CHECK(half.waitForEnd());
+    CHECK(hub.sessionCount() == 0);
 }
 
 TEST_CASE("connections beyond those of a second wait, and none is lost") {

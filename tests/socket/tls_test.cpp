@@ -2,6 +2,7 @@
 
 #include "support/tls.hpp"
 #include "support/catch.hpp"
+#include "support/proxy_header.hpp"
 #include "support/wait.hpp"
 
 #include <sys/socket.h>
@@ -264,6 +265,19 @@ TEST_CASE("TLS options that are wrong are named, with OpenSSL's reason", "[tls]"
     CHECK_THAT(complaint(options), Contains("chainPem are both set"));
     options.certificates.pop_back();
 
+    for (const char* wrong : {"NO-SUCH-CIPHER", "", "TLS_AES_128_GCM_SHA256", "!ALL", ":"}) {
+        TlsOptions other = options;
+        other.ciphers = wrong;
+        CHECK_THAT(complaint(other),
+                   Contains("option ciphers is \"" + std::string(wrong) + "\", expected"));
+    }
+    for (const char* wrong : {"TLS_NO_SUCH_CIPHER", "", "ECDHE-RSA-AES128-GCM-SHA256", "DEFAULT"}) {
+        TlsOptions other = options;
+        other.ciphersuites = wrong;
+        CHECK_THAT(complaint(other),
+                   Contains("option ciphersuites is \"" + std::string(wrong) + "\", expected"));
+    }
+
     options.clientCertificates = ClientCertificates::required;
     CHECK_THAT(complaint(options), Contains("clientCaFile and clientCaPem are both empty"));
     options.clientCaPem = "rubbish";
@@ -312,6 +326,37 @@ TEST_CASE("TLS 1.2 and 1.3, nothing older; forward secrecy, AES-128 first", "[tl
         options.version = version;
         CHECK(whyRefused(hub.port(), options) == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION);
     }
+}
+
+TEST_CASE("ciphers are those of the options", "[tls]") {
+    TlsOptions options = testTlsOptions();
+    options.certificates.push_back(
+        testAuthority()
+            .issue({{"CN", "localhost"}}, {"DNS:localhost"}, std::chrono::hours(1), EVP_PKEY_RSA)
+            .forServer());
+    TlsClientOptions cbc;
+    cbc.version = TLS1_2_VERSION;
+    cbc.ciphers = "ECDHE-RSA-AES256-SHA384:ECDHE-RSA-AES128-SHA";
+    const auto cipher = [](const PushHub<AsioTlsTransport>& hub, const TlsClientOptions& client) {
+        SocketClient socket = connectTls(hub.port(), client);
+        CHECK(socket.handshake("/websocket/1") == 101);
+        return std::string(SSL_get_cipher(tlsOf(socket).ssl()));
+    };
+    {
+        Hub hub(anyPort(), options);
+        hub.start();
+        CHECK(whyRefused(hub.port(), cbc) == SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE);
+    }
+    options.ciphers = "ECDHE+AESGCM:ECDHE-RSA-AES256-SHA384:DHE-RSA-AES128-GCM-SHA256";
+    options.ciphersuites = "TLS_CHACHA20_POLY1305_SHA256";
+    Hub hub(anyPort(), options);
+    hub.start();
+    CHECK(cipher(hub, cbc) == "ECDHE-RSA-AES256-SHA384");
+    TlsClientOptions client;
+    CHECK(cipher(hub, client) == "TLS_CHACHA20_POLY1305_SHA256");
+    client.version = TLS1_2_VERSION;
+    client.ciphers = "DHE";
+    CHECK(cipher(hub, client) == "DHE-RSA-AES128-GCM-SHA256");
 }
 
 TEST_CASE("TLS in single bytes", "[tls]") {
@@ -431,6 +476,63 @@ TEST_CASE("the first certificate for the name that a client asks for, or the fir
     CHECK(pick("elsewhere.example") == "first");
     CHECK(pick(".wild.example") == "first");
     CHECK(pick(std::string(250, 'a').c_str()) == "first");
+}
+
+TEST_CASE("of several certificates for a name, the one whose key the client knows", "[tls]") {
+    const auto issue = [](const char* commonName, std::initializer_list<const char*> names,
+                          int keyType) {
+        return testAuthority()
+            .issue({{"CN", commonName}}, names, std::chrono::hours(1), keyType)
+            .forServer();
+    };
+    const std::vector<TlsCertificate> all = {
+        issue("ec", {"DNS:push.example", "DNS:www.push.example"}, EVP_PKEY_EC),
+        issue("rsa", {"DNS:push.example", "DNS:www.push.example"}, EVP_PKEY_RSA),
+        issue("other ec", {"DNS:push.example"}, EVP_PKEY_EC),
+        issue("wild rsa", {"DNS:*.wild.example"}, EVP_PKEY_RSA),
+        issue("wild ec", {"DNS:*.wild.example"}, EVP_PKEY_EC),
+        issue("one ec", {"DNS:one.wild.example"}, EVP_PKEY_EC),
+        issue("lone rsa", {"DNS:lone.example"}, EVP_PKEY_RSA),
+    };
+    const bool reversed = GENERATE(false, true);
+    const int version = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
+    TlsOptions options;
+    options.certificates = all;
+    if (reversed) {
+        std::reverse(options.certificates.begin(), options.certificates.end());
+    }
+    Hub hub(anyPort(), options);
+    hub.start();
+    const auto pick = [&](const char* name, const char* signatures) -> std::string {
+        TlsClientOptions client;
+        client.serverName = name;
+        client.signatures = signatures;
+        client.version = version;
+        SocketClient socket = startTls(hub.port(), client);
+        SSL_set_verify(tlsOf(socket).ssl(), SSL_VERIFY_NONE, nullptr);
+        try {
+            tlsOf(socket).handshake(socket);
+            CHECK(socket.handshake("/websocket/1") == 101);
+            return tlsOf(socket).peerName();
+        } catch (const TlsError&) {
+            return "none";
+        }
+    };
+    const char* const ecdsa = "ECDSA+SHA256";
+    const char* const rsa = "RSA-PSS+SHA256";
+    CHECK(pick("push.example", ecdsa) == (reversed ? "other ec" : "ec"));
+    CHECK(pick("push.example", rsa) == "rsa");
+    CHECK(pick("www.push.example", ecdsa) == "ec");
+    CHECK(pick("www.push.example", rsa) == "rsa");
+    CHECK(pick("a.wild.example", ecdsa) == "wild ec");
+    CHECK(pick("a.wild.example", rsa) == "wild rsa");
+    CHECK(pick("one.wild.example", ecdsa) == "one ec");
+    CHECK(pick("one.wild.example", rsa) == "wild rsa");
+    CHECK(pick("lone.example", ecdsa) == "none");
+    CHECK(pick("lone.example", rsa) == "lone rsa");
+    // Without a name: the first, and what is for the same names.
+    CHECK(pick(nullptr, ecdsa) == (reversed ? "none" : "ec"));
+    CHECK(pick(nullptr, rsa) == (reversed ? "lone rsa" : "rsa"));
 }
 
 TEST_CASE("client certificates", "[tls]") {
@@ -824,6 +926,117 @@ TEST_CASE("slow readers cost what the limits say, and accounts are exact", "[tls
 }
 #endif
 
+TEST_CASE("TLS handshakes that fail are in the log, with the reason and the address", "[tls]") {
+    const Authority authority("clients");
+    const Authority stranger("stranger");
+    const Identity unknown = stranger.issue({{"CN", "device-8"}});
+    Events<std::string> logged;
+    Options options = anyPort();
+    options.handshakeTimeout = 500ms;
+    TlsOptions tlsOptions = testTlsOptions();
+    tlsOptions.clientCertificates = ClientCertificates::requested;
+    tlsOptions.clientCaPem = authority.pem();
+    Hub hub(options, tlsOptions);
+    hub.onLog([&](const LogRecord& record) {
+        if (record.level != LogLevel::debug && record.event != "started") {
+            std::string line =
+                std::string(toString(record.level)) + " " + std::string(record.event);
+            for (const LogField& field : record) {
+                line.append(" ").append(field.name).append("=").append(field.value);
+            }
+            logged.add(line);
+        }
+    });
+    hub.start();
+    { SocketClient silent(hub.port()); }
+    TlsClientOptions client;
+    client.version = TLS1_1_VERSION;
+    CHECK(whyRefused(hub.port(), client) != 0);
+    client = {};
+    client.version = TLS1_2_VERSION;
+    client.ciphers = "AES128-SHA";
+    CHECK(whyRefused(hub.port(), client) != 0);
+    client = {};
+    client.authority = &stranger;
+    CHECK(whyRefused(hub.port(), client) != 0);
+    client = {};
+    client.protocols = {"h2"};
+    CHECK(whyRefused(hub.port(), client) != 0);
+    client = {};
+    client.identity = &unknown;
+    CHECK(whyRefused(hub.port(), client) != 0);
+    REQUIRE(logged.waitFor(5));
+    SocketClient plain(hub.port());
+    plain.sendBytes("GET / HTTP/1.1\r\n\r\n");
+    plain.waitForEnd();
+    REQUIRE(logged.waitFor(6));
+    {
+        SocketClient early = startTls(hub.port());
+        early.sendRaw("\x16\x03\x01\x02");
+    }
+    REQUIRE(logged.waitFor(7));
+    SocketClient half = startTls(hub.port());
+    half.sendRaw("\x16\x03\x01\x02");
+    REQUIRE(logged.waitFor(8));
+    const std::vector<std::string> expected = {
+        "unsupported protocol",
+        "no shared cipher",
+        "alert unknown ca",
+        "no application protocol",
+        "certificate verify failed: ",
+        "plain text",
+        "the client left",
+        "handshakeTimeout",
+    };
+    const std::vector<std::string> all = logged.all();
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        CHECK_THAT(all[i], Catch::StartsWith("info TLS handshake failed reason=") &&
+                               Catch::Contains(expected[i]) &&
+                               Catch::Contains(" address=127.0.0.1:"));
+    }
+    SocketClient good = connectTls(hub.port()).opened("/websocket/1");
+    CHECK(logged.size() == expected.size());
+    CHECK(hub.stats().handshakesTlsFailed == expected.size());
+}
+
+TEST_CASE("a header of the PROXY protocol comes before TLS", "[tls]") {
+    Events<std::string> failed;
+    Options options = anyPort();
+    options.proxyProtocol = true;
+    options.trustedProxies = {"127.0.0.1"};
+    Hub hub(options, testTlsOptions());
+    hub.onLog([&](const LogRecord& record) {
+        if (record.event == "TLS handshake failed" || record.event == "PROXY header refused") {
+            failed.add(std::string(record.event) + " " + std::string(record.begin()[1].value));
+        }
+    });
+    hub.start();
+    const std::string line = "PROXY TCP4 192.0.2.1 127.0.0.1 51234 443\r\n";
+    const std::string addresses("\xc0\x00\x02\x01\x7f\x00\x00\x01\xc8\x22\x01\xbb", 12);
+    for (const std::string& header : {line, proxyV2(0x21, 0x11, addresses)}) {
+        SocketClient client = startTls(hub.port());
+        client.sendRaw(header.substr(0, 5));
+        client.sendRaw(header.substr(5));
+        tlsOf(client).handshake(client);
+        CHECK(client.handshake("/websocket/1") == 101);
+        REQUIRE(eventually([&] { return hub.sessionCount() == 1; }));
+        CHECK(hub.sessions("1").front()->remoteAddress() == "192.0.2.1:51234");
+        hub.sendAll("x");
+        CHECK(client.readText() == "x");
+        client.disconnect();
+        REQUIRE(eventually([&] { return hub.sessionCount() == 0; }));
+    }
+    // The header and what follows at once.
+    SocketClient plain(hub.port());
+    plain.sendBytes(line + handshakeRequest("/websocket/1"));
+    CHECK(plain.readStatus() == 400);
+    REQUIRE(failed.waitFor(1));
+    CHECK(failed.all().back() == "TLS handshake failed 192.0.2.1:51234");
+    CHECK_THROWS(connectTls(hub.port()));  // without a header
+    REQUIRE(failed.waitFor(2));
+    CHECK(failed.all().back().substr(0, 31) == "PROXY header refused 127.0.0.1:");
+}
+
 TEST_CASE("TLS handshakes that fail are counted", "[tls]") {
     const Authority stranger("stranger");
     Options options = anyPort();
@@ -857,7 +1070,7 @@ TEST_CASE("TLS handshakes that fail are counted", "[tls]") {
     CHECK(isCounted());
     SocketClient plain(hub.port());
     plain.sendBytes(handshakeRequest("/websocket/1"));
-    CHECK(plain.readStatus() == 0);
+    CHECK(plain.readStatus() == 400);
     ++failed;
     CHECK(isCounted());
     SocketClient half = startTls(hub.port());
@@ -932,9 +1145,27 @@ TEST_CASE("what is not TLS is cut, and hurts nobody", "[tls]") {
     hub.start();
     SocketClient good = connectTls(hub.port()).opened("/websocket/1");
     SECTION("plain HTTP") {
+        const std::string request =
+            GENERATE(handshakeRequest("/websocket/1"), std::string("POST / HTTP/1.1\r\n\r\n"),
+                     std::string("OPTIONS * HTTP/1.1\r\n\r\n"),
+                     std::string("PRI * HTTP/2.0\r\n\r\n"), std::string("get / http/1.0\r\n\r\n"),
+                     std::string("G"), "PUT / HTTP/1.1\r\n\r\n" + std::string(300'000, 'x'));
         SocketClient client(hub.port());
-        client.sendBytes(handshakeRequest("/websocket/1"));
-        CHECK(client.readStatus() == 0);
+        client.sendBytes(request.substr(0, 1));
+        client.sendBytes(request.substr(1));
+        CHECK(client.readStatus() == 400);
+        client.waitForEnd();
+        CHECK_THAT(client.takeBytes(), Catch::Contains("this port speaks TLS"));
+    }
+    SECTION("other text") {
+        for (const std::string& text :
+             {std::string("SSH-2.0-OpenSSH\r\n"), std::string("a\x01\x02\x03\x04\x05\x06"),
+              std::string("\r\nGET / HTTP/1.1\r\n\r\n"), std::string(33, 'x')}) {
+            SocketClient client(hub.port());
+            client.sendBytes(text);
+            client.waitForEnd();
+            CHECK_THAT(client.takeBytes(), !Catch::Contains("HTTP"));
+        }
     }
     SECTION("rubbish") {
         std::minstd_rand random(1);

@@ -53,8 +53,9 @@ public:
     /// `names` such as "DNS:localhost" or "IP:127.0.0.1"; `life` from now on, the past if it is
     /// negative.
     Identity issue(const Subject& subject, std::initializer_list<const char*> names = {},
-                   std::chrono::seconds life = std::chrono::hours(24)) const {
-        const detail::KeyPtr key = makeKey();
+                   std::chrono::seconds life = std::chrono::hours(24),
+                   int keyType = EVP_PKEY_EC) const {
+        const detail::KeyPtr key = makeKey(keyType);
         const detail::X509Ptr certificate =
             make(subject, names, key.get(), life, false, certificate_.get());
         const detail::BioPtr bio(BIO_new(BIO_s_mem()));
@@ -77,15 +78,15 @@ private:
         return text(bio);
     }
 
-    static detail::KeyPtr makeKey() {
+    static detail::KeyPtr makeKey(int type = EVP_PKEY_EC) {
         const std::unique_ptr<EVP_PKEY_CTX, detail::OpensslFree<EVP_PKEY_CTX_free>> context(
-            EVP_PKEY_CTX_new_id(EVP_PKEY_EC, nullptr));
+            EVP_PKEY_CTX_new_id(type, nullptr));
         EVP_PKEY* key = nullptr;
-        checkOpenssl(
-            context && EVP_PKEY_keygen_init(context.get()) == 1 &&
-                EVP_PKEY_CTX_set_ec_paramgen_curve_nid(context.get(), NID_X9_62_prime256v1) == 1 &&
-                EVP_PKEY_keygen(context.get(), &key) == 1,
-            "key");
+        checkOpenssl(context && EVP_PKEY_keygen_init(context.get()) == 1 &&
+                         (type != EVP_PKEY_EC || EVP_PKEY_CTX_set_ec_paramgen_curve_nid(
+                                                     context.get(), NID_X9_62_prime256v1) == 1) &&
+                         EVP_PKEY_keygen(context.get(), &key) == 1,
+                     "key");
         return detail::KeyPtr(key);
     }
 
@@ -100,14 +101,15 @@ private:
         ASN1_INTEGER_set(X509_get_serialNumber(x), serial++);
         X509_gmtime_adj(X509_getm_notBefore(x), life.count() < 0 ? -48 * hour : -hour);
         X509_gmtime_adj(X509_getm_notAfter(x), static_cast<long>(life.count()));
-        X509_NAME* const name = X509_get_subject_name(x);
+        const std::unique_ptr<X509_NAME, detail::OpensslFree<X509_NAME_free>> name(X509_NAME_new());
         for (const auto& [field, value] : subject) {
-            checkOpenssl(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+            checkOpenssl(X509_NAME_add_entry_by_txt(name.get(), field, MBSTRING_UTF8,
                                                     reinterpret_cast<const unsigned char*>(value),
                                                     -1, -1, 0) == 1,
                          "subject");
         }
-        checkOpenssl(X509_set_issuer_name(x, issuer ? X509_get_subject_name(issuer) : name) == 1 &&
+        checkOpenssl(X509_set_subject_name(x, name.get()) == 1 &&
+                         X509_set_issuer_name(x, X509_get_subject_name(issuer ? issuer : x)) == 1 &&
                          X509_set_pubkey(x, key) == 1,
                      "issuer");
         std::string alternatives;

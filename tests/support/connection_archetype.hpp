@@ -81,6 +81,8 @@ public:
     void onFirstMessage(Connection&, const Message&) override {}
     void onMessage(Connection&, const Message&) noexcept override {}
     void onRefused(Connection&, int) noexcept override {}
+    void onConnectionFailed(const Connection&, std::string_view,
+                            std::string_view) noexcept override {}
     void onDropped(Connection&, const Dropped&) noexcept override {}
     void onDrain(Connection&) noexcept override {}
     void onClose(Connection&, const CloseInfo&) noexcept override {}

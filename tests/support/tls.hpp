@@ -58,6 +58,8 @@ struct TlsClientOptions {
     const Authority* authority = nullptr;  // null: testAuthority()
     int version = 0;                       // such as TLS1_2_VERSION; 0: what both know
     std::vector<const char*> protocols{};  // ALPN
+    const char* ciphers = nullptr;         // of TLS 1.2
+    const char* signatures = nullptr;      // such as "ECDSA+SHA256"
     const Identity* identity = nullptr;
     const SessionTicket* resume = nullptr;
     std::size_t piece = 0;  // most bytes sent at a time, 0 for any number
@@ -91,6 +93,10 @@ public:
                 }
             }
         });
+        checkOpenssl((!options.ciphers || SSL_CTX_set_cipher_list(context, options.ciphers) == 1) &&
+                         (!options.signatures ||
+                          SSL_CTX_set1_sigalgs_list(context, options.signatures) == 1),
+                     "client");
         if (options.version != 0) {
             SSL_CTX_set_min_proto_version(context, options.version);
             SSL_CTX_set_max_proto_version(context, options.version);
@@ -139,7 +145,7 @@ public:
     const std::string& trafficSecret() const noexcept { return trafficSecret_; }
 
     std::string peerName() const {
-        const detail::X509Ptr certificate(SSL_get_peer_certificate(ssl_.get()));
+        const detail::X509Ptr certificate = detail::peerCertificate(ssl_.get());
         std::array<char, 256> name{};
         X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName,
                                   name.data(), static_cast<int>(name.size()));

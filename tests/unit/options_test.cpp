@@ -49,6 +49,7 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
          [](Options& o) { o.maxTotalQueueBytes = 1024 * 1024 - 1; }},
         {"whenQueueFull", "4",
          [](Options& o) { o.whenQueueFull = pushhub::OverflowPolicy::inherit; }},
+        {"proxyProtocol", "true", [](Options& o) { o.proxyProtocol = true; }},
         {"stallTimeout", "-1", [](Options& o) { o.stallTimeout = -1ms; }},
         {"stopSpread", "-1", [](Options& o) { o.stopSpread = -1ms; }},
         {"pingInterval", "86400001", [](Options& o) { o.pingInterval = 24h + 1ms; }},
@@ -78,6 +79,10 @@ TEST_CASE("The ends of each range are valid", "[options]") {
         [](Options& o) { o.maxQueueMessages = 1; },
         [](Options& o) { o.maxQueueMessages = std::size_t{1} << 21; },
         [](Options& o) { o.maxSessions = 1; },
+        [](Options& o) {
+            o.proxyProtocol = true;
+            o.trustedProxies = {"10.0.0.0/8"};
+        },
         [](Options& o) { o.maxHandshakeBytes = 256; },
         [](Options& o) { o.maxHandshakeBytes = 65535; },
         [](Options& o) { o.handshakeTimeout = 1ms; },

@@ -160,13 +160,96 @@ TEST_CASE("Any origin is one that is said explicitly, and still has to be one", 
     CHECK_FALSE(any.empty());
     CHECK(any.check("https://evil.example") == Verdict::allowed);
     CHECK(any.check("") == Verdict::absent);
-    for (const char* origin : {"null", "evil.example", "https://evil.example/", "https://a b"}) {
+    CHECK(any.check("http://[::1]:3000") == Verdict::allowed);
+    for (const char* origin :
+         {"null", "evil.example", "https://evil.example/", "https://a b", "file://", "file:///",
+          "capacitor://localhost", "chrome-extension://abcdefghijklmnop", "app://-"}) {
         INFO(origin);
         CHECK(any.check(origin) == Verdict::refused);
     }
     const OriginPolicy both({"https://app.example.com", "*"});
     CHECK(both.any());
     CHECK(both.check("https://evil.example") == Verdict::allowed);
+}
+
+TEST_CASE("The origin of an app is allowed if it is named", "[origin]") {
+    const std::vector<std::string> origins = {
+        "null",
+        "file://",
+        "app://-",
+        "app://obsidian.md",
+        "capacitor://localhost",
+        "capacitor://localhost:8080",
+        "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+        "content://com.example.app_files~1",
+        "ionic://localhost",
+        "moz-extension://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11",
+        "ms-appx-web://Contoso.App_8wekyb3d8bbwe",
+        "obsidian://",
+        "qrc://",
+        "resource://pdf.js",
+        "safari-web-extension://E7C2A1D4-95D4-4B1B-9C07-0A6C0C1B9D11",
+        "tauri://localhost",
+        "vscode-webview://0a1b2c",
+        "x+y.z-1://a..b%20c;(d)",
+        "x://[::1]:3000",
+    };
+    for (const std::string& entry : origins) {
+        for (const std::string& end : {std::string(), std::string(entry == "null" ? "" : "/")}) {
+            INFO(entry << end);
+            const OriginPolicy policy({"https://app.example.com", entry + end});
+            for (const std::string& origin : origins) {
+                INFO(origin);
+                CHECK((policy.check(origin) == Verdict::allowed) == (origin == entry));
+            }
+            CHECK_FALSE(policy.empty());
+            CHECK_FALSE(policy.any());
+            CHECK(policy.check("https://localhost") == Verdict::refused);
+            CHECK(policy.check("http://app.example.com") == Verdict::refused);
+        }
+        CHECK_FALSE(OriginPolicy({entry}).empty());
+        CHECK(OriginPolicy({"*"}).check(entry) == Verdict::refused);
+        CHECK(OriginPolicy({"https://*.example.com"}).check(entry) == Verdict::refused);
+        CHECK_FALSE(isSameOrigin(entry, "localhost"));
+        CHECK_FALSE(isSameOrigin(entry, ""));
+    }
+}
+
+TEST_CASE("Hosts of an app that are not known beforehand are allowed by its scheme", "[origin]") {
+    const OriginPolicy policy({"moz-extension://*", "file:///"});
+    CHECK(policy.check("moz-extension://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11") == Verdict::allowed);
+    CHECK(policy.check("MOZ-extension://a") == Verdict::allowed);
+    for (const char* origin :
+         {"null", "https://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11", "moz-extensionx://a",
+          "moz-extension://a/", "moz-extension://*", "moz-extension://a b", "moz-extension:/a",
+          "moz-extension://a\x7f", "moz-extension://a\xc3\xbc", "moz-extension://a,b://c"}) {
+        INFO(origin);
+        CHECK(policy.check(origin) == Verdict::refused);
+    }
+    // A file has no host. Its origin is "file://" in some browsers, "file:///" in others, and
+    // "null" in most, which is another.
+    CHECK(policy.check("file://") == Verdict::allowed);
+    CHECK(policy.check("file:///") == Verdict::allowed);
+    CHECK(policy.check("FILE://") == Verdict::allowed);
+    CHECK(policy.check("file:////") == Verdict::refused);
+    CHECK(policy.check("file:///etc") == Verdict::refused);
+    CHECK(policy.check("file://server") == Verdict::refused);
+}
+
+TEST_CASE("An entry may end in a slash, as the address bar shows it", "[origin]") {
+    const OriginPolicy policy({"https://app.example.com/", "http://localhost:3000/",
+                               "https://*.example.org/", "http://tool.intranet./",
+                               "https://*.intranet.", "http://[::1]:8080/"});
+    for (const char* origin :
+         {"https://app.example.com", "http://localhost:3000", "https://a.example.org",
+          "http://tool.intranet.", "https://a.intranet.", "http://[::1]:8080"}) {
+        INFO(origin);
+        CHECK(policy.check(origin) == Verdict::allowed);
+    }
+    CHECK(policy.check("https://app.example.com/") == Verdict::refused);
+    CHECK(policy.check("http://tool.intranet") == Verdict::refused);
+    CHECK(policy.check("https://a.intranet") == Verdict::refused);
+    CHECK(policy.check("https://example.org") == Verdict::refused);
 }
 
 TEST_CASE("An empty list refuses every origin", "[origin]") {
@@ -178,10 +261,26 @@ TEST_CASE("An empty list refuses every origin", "[origin]") {
 
 TEST_CASE("A wrong entry is an error that names it", "[origin]") {
     for (const std::string entry : {"",
-                                    "null",
+                                    "/",
+                                    "NULL",
+                                    "null/",
+                                    "*/",
                                     "app.example.com",
                                     "https://",
-                                    "https://app.example.com/",
+                                    "https:///",
+                                    "https://app.example.com//",
+                                    "https://app.example.com/path",
+                                    "https://app.example.com/path/",
+                                    "https://app.example.com?",
+                                    "file:////",
+                                    "file:///index.html",
+                                    "capacitor://localhost/index.html",
+                                    "capacitor:localhost",
+                                    "moz-extension://*:80",
+                                    "moz-extension://a*",
+                                    "moz-extension://**",
+                                    "moz-extension://*.",
+                                    "://*",
                                     "https://*",
                                     "https://*.",
                                     "https://**.example.com",
@@ -206,7 +305,8 @@ TEST_CASE("A wrong entry is an error that names it", "[origin]") {
             FAIL("it was taken");
         } catch (const std::invalid_argument& error) {
             const std::string what = error.what();
-            CHECK(what.find("allowedOrigins has \"" + entry + "\"") != std::string::npos);
+            CHECK(what.find("allowedOrigins has \"" + entry + "\", expected ") !=
+                  std::string::npos);
         }
     }
 }

@@ -328,6 +328,11 @@ public:
         return peer && isTrusted(peer->address);
     }
 
+    bool isTrusted(const detail::IpAddress& address) const noexcept {
+        return std::any_of(networks_.begin(), networks_.end(),
+                           [&](const Network& network) { return network.contains(address); });
+    }
+
     /// The address of the client: "address:port", or "address" when no port is known, in the form
     /// of RFC 5952.
     ///
@@ -421,11 +426,6 @@ private:
                                         "\", expected an address or a network such as 10.0.0.0/8");
         }
         return network;
-    }
-
-    bool isTrusted(const detail::IpAddress& address) const noexcept {
-        return std::any_of(networks_.begin(), networks_.end(),
-                           [&](const Network& network) { return network.contains(address); });
     }
 
     std::vector<Network> networks_;

@@ -74,7 +74,25 @@ constexpr bool isOriginHost(std::string_view host) noexcept {
     return !host.empty();
 }
 
-inline std::optional<Authority> parseAuthority(std::string_view text) noexcept {
+/// The host of an app's scheme, which need not be a name of DNS: "localhost", "-", an id of an
+/// extension, or nothing at all ("file://"). What the URL standard allows in an opaque host, but
+/// for
+/// '*' and ','.
+constexpr bool isAppHost(std::string_view host) noexcept {
+    if (!host.empty() && host.front() == '[') {
+        return isOriginHost(host);
+    }
+    constexpr std::string_view forbidden = "\"#*,/:<>?@[\\]^`|";
+    for (const char c : host) {
+        if (c <= ' ' || c > '~' || forbidden.find(c) != std::string_view::npos) {
+            return false;
+        }
+    }
+    return true;
+}
+
+inline std::optional<Authority> parseAuthority(
+    std::string_view text, bool (*isHost)(std::string_view) noexcept = &isOriginHost) noexcept {
     const std::size_t bracket = text.rfind(']');
     const std::size_t colon = text.find(':', bracket == std::string_view::npos ? 0 : bracket);
     Authority authority{text.substr(0, colon), 0};
@@ -84,13 +102,14 @@ inline std::optional<Authority> parseAuthority(std::string_view text) noexcept {
             return std::nullopt;
         }
     }
-    if (!isOriginHost(authority.host)) {
+    if (!isHost(authority.host)) {
         return std::nullopt;
     }
     return authority;
 }
 
-/// `scheme://host[:port]` and nothing behind it. A port that is not given is the scheme's.
+/// `scheme://host[:port]` and nothing behind it. A port that is not given is the scheme's. The host
+/// may be empty and of another form where the scheme is none of the web's.
 inline std::optional<Origin> parseOrigin(std::string_view text) noexcept {
     const std::size_t colon = text.find("://");
     if (colon == std::string_view::npos || colon == 0) {
@@ -106,12 +125,18 @@ inline std::optional<Origin> parseOrigin(std::string_view text) noexcept {
         }
         first = false;
     }
-    std::optional<Authority> authority = parseAuthority(text.substr(colon + 3));
+    const std::uint16_t schemePort = defaultPort(scheme);
+    text.remove_prefix(colon + 3);
+    if (schemePort == 0 && text == "/") {
+        text = {};  // some browsers send "file:///"
+    }
+    std::optional<Authority> authority =
+        parseAuthority(text, schemePort != 0 ? &isOriginHost : &isAppHost);
     if (!authority) {
         return std::nullopt;
     }
     if (authority->port == 0) {
-        authority->port = defaultPort(scheme);
+        authority->port = schemePort;
     }
     return Origin{scheme, *authority};
 }
@@ -136,32 +161,46 @@ public:
     ///   The scheme's port may be left out, the case of letters does not matter;
     /// - `https://*.example.com`: any subdomain of it, also of several labels, but not
     ///   example.com itself;
-    /// - `*`: any origin but "null".
-    /// Hosts are compared as text: write them as browsers do, non-ASCII ones in Punycode and IPv6
-    /// addresses in their shortest form. Anything else throws std::invalid_argument that names the
-    /// entry. An empty list refuses every origin.
+    /// - `*`: any origin of the web, that is, of http or https;
+    /// - `capacitor://localhost`, `chrome-extension://abc…`: exactly this scheme and host of an
+    ///   app. The host may have any form;
+    /// - `moz-extension://*`, `vscode-webview://*`: any host of this scheme, for schemes whose
+    /// hosts
+    ///   differ from one installation to the next;
+    /// - `file://`: pages from files, where the browser says so;
+    /// - `null`: pages whose origin the browser does not tell: from files, in sandboxed frames,
+    /// from
+    ///   data: URLs. Any page can open one of those, so this is as open as `*`.
+    ///
+    /// A slash at the end of an origin is passed over. Hosts are compared as text: write them as
+    /// browsers do, non-ASCII ones in Punycode and IPv6 addresses in their shortest form. Anything
+    /// else throws std::invalid_argument that names the entry. An empty list refuses every origin.
     explicit OriginPolicy(const std::vector<std::string>& allowed) {
         for (const std::string& entry : allowed) {
             if (entry == "*") {
                 any_ = true;
+            } else if (entry == "null") {
+                null_ = true;
             } else {
                 entries_.push_back(parseEntry(entry));
             }
         }
     }
 
-    /// Judges the value of an Origin header, "" if there is none. "null" (sandboxed frames, local
-    /// files) and what is malformed are refused, whatever the list says. Linear in the list;
-    /// allocates nothing. Any thread.
+    /// Judges the value of an Origin header, "" if there is none. What is malformed is refused,
+    /// whatever the list says. Linear in the list; allocates nothing. Any thread.
     Verdict check(std::string_view originHeader) const noexcept {
         if (originHeader.empty()) {
             return Verdict::absent;
         }
+        if (originHeader == "null") {
+            return null_ ? Verdict::allowed : Verdict::refused;
+        }
         const std::optional<detail::Origin> origin = detail::parseOrigin(originHeader);
         const bool good =
-            origin &&
-            (any_ || std::any_of(entries_.begin(), entries_.end(),
-                                 [&](const auto& entry) { return entry.matches(*origin); }));
+            origin && ((any_ && detail::defaultPort(origin->scheme) != 0) ||
+                       std::any_of(entries_.begin(), entries_.end(),
+                                   [&](const auto& entry) { return entry.matches(*origin); }));
         return good ? Verdict::allowed : Verdict::refused;
     }
 
@@ -169,50 +208,62 @@ public:
     bool any() const noexcept { return any_; }
 
     /// True if the list was empty.
-    bool empty() const noexcept { return !any_ && entries_.empty(); }
+    bool empty() const noexcept { return !any_ && !null_ && entries_.empty(); }
 
 private:
+    enum class Hosts : std::uint8_t { one, subdomains, all };
+
     struct Entry {
         std::string scheme;
         std::string host;  // with subdomains: from the dot on
         std::uint16_t port;
-        bool subdomains;
+        Hosts hosts;
 
         bool matches(const detail::Origin& origin) const noexcept {
             std::string_view other = origin.authority.host;
-            if (subdomains) {
+            if (hosts == Hosts::subdomains) {
                 if (other.size() <= host.size()) {
                     return false;
                 }
                 other.remove_prefix(other.size() - host.size());
             }
-            return port == origin.authority.port &&
-                   detail::equalsIgnoreCase(scheme, origin.scheme) &&
-                   detail::equalsIgnoreCase(host, other);
+            return detail::equalsIgnoreCase(scheme, origin.scheme) &&
+                   (hosts == Hosts::all ||
+                    (port == origin.authority.port && detail::equalsIgnoreCase(host, other)));
         }
     };
 
     static Entry parseEntry(const std::string& entry) {
-        constexpr std::string_view mark = "://*.";
-        const std::size_t star = entry.find(mark);
-        const bool subdomains = star != std::string::npos;
         std::string plain = entry;
-        if (subdomains) {
-            plain.erase(star + mark.size() - 2, 2);
+        if (plain.size() > 1 && plain.back() == '/' && plain[plain.size() - 2] != '/') {
+            plain.pop_back();  // as the address bar of a browser shows it
+        }
+        Hosts hosts = Hosts::one;
+        constexpr std::string_view mark = "://*";
+        const std::size_t star = plain.find(mark);
+        if (star != std::string::npos && star + mark.size() == plain.size()) {
+            hosts = Hosts::all;
+            plain.pop_back();
+        } else if (star != std::string::npos && plain[star + mark.size()] == '.') {
+            hosts = Hosts::subdomains;
+            plain.erase(star + mark.size() - 1, 2);
         }
         const std::optional<detail::Origin> origin = detail::parseOrigin(plain);
-        if (!origin || (subdomains && origin->authority.host.front() == '[')) {
+        const std::string_view host = origin ? origin->authority.host : std::string_view();
+        if (!origin || (hosts == Hosts::subdomains && (host.empty() || host.front() == '['))) {
             throw std::invalid_argument(
                 "pushhub: option allowedOrigins has \"" + entry +
-                "\", expected scheme://host[:port] without a path, scheme://*.domain[:port] or *");
+                "\", expected scheme://host[:port] without a path, scheme://*.domain[:port], * for "
+                "any of http and https, or of an app: scheme://, scheme://* or null");
         }
         return {std::string(origin->scheme),
-                (subdomains ? "." : "") + std::string(origin->authority.host),
-                origin->authority.port, subdomains};
+                (hosts == Hosts::subdomains ? "." : "") + std::string(host), origin->authority.port,
+                hosts};
     }
 
     std::vector<Entry> entries_;
     bool any_ = false;
+    bool null_ = false;
 };
 
 /// True if a page of this origin came from the same host and port as the request, as its Host

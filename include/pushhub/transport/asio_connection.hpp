@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include <pushhub/http/proxy_protocol.hpp>
 #include <pushhub/transport/asio_loop.hpp>
 #include <pushhub/transport/connection_limits.hpp>
 
@@ -29,6 +31,13 @@ public:
     /// Keeps the place among those of its address until the socket is closed.
     void setPlace(std::unique_ptr<AddressLimit::Place> place) noexcept {
         place_ = std::move(place);
+    }
+
+    /// The client's first bytes stand behind a header of the PROXY protocol, which tells who it is;
+    /// `gate` then says whether it may come. Before `start`.
+    void expectProxyHeader(RefPtr<AddressGate> gate) {
+        proxyWait_ = std::make_unique<ProxyWait>();
+        proxyWait_->gate = std::move(gate);
     }
 
     /// `data` was read from the socket already.
@@ -100,6 +109,45 @@ private:
         orCut([this] { readSome(); });
     }
 
+    // Until the header of the PROXY protocol has come.
+    struct ProxyWait {
+        RefPtr<AddressGate> gate;
+        std::string bytes;  // the part that has come
+    };
+
+    void readProxyHeader(char* data, std::size_t size) {
+        std::string& waiting = proxyWait_->bytes;
+        if (!waiting.empty()) {
+            waiting.append(data, size);
+            data = waiting.data();
+            size = waiting.size();
+        }
+        const ProxyHeader header = parseProxyHeader({data, size});
+        if (header.status == ProxyHeader::Status::incomplete) {
+            if (waiting.empty()) {
+                waiting.assign(data, size);
+            }
+            return;
+        }
+        if (header.status == ProxyHeader::Status::invalid) {
+            asioLoop().proxyHeaderRefused(*this, header.reason);
+            abort(Errc::connectionLost);
+            return;
+        }
+        const std::unique_ptr<ProxyWait> done = std::move(proxyWait_);
+        if (header.client) {
+            remote_ = Tcp::endpoint(net::ip::address_v6(header.client->address.bytes),
+                                    static_cast<std::uint16_t>(header.client->port));
+            if (!done->gate->enter(header.client->address, place_)) {
+                abort(Errc::connectionLost);  // as if nobody listened
+                return;
+            }
+        }
+        if (size > header.consumed) {
+            received(data + header.consumed, size - header.consumed);
+        }
+    }
+
     // One connection reads a few buffers at most before the others get their turn.
     void readSome() {
         constexpr int maxReads = 4;
@@ -114,7 +162,11 @@ private:
                 receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
                 return;
             }
-            received(buffer.data(), size);
+            if (proxyWait_) {
+                readProxyHeader(buffer.data(), size);
+            } else {
+                received(buffer.data(), size);
+            }
             if (size < buffer.size()) {
                 break;
             }
@@ -186,6 +238,7 @@ private:
 
     std::optional<Socket> socket_;
     Tcp::endpoint remote_;
+    std::unique_ptr<ProxyWait> proxyWait_;
     HandlerMemory readMemory_;
     std::unique_ptr<AddressLimit::Place> place_;
     bool waiting_ = false;  // for bytes

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include <pushhub/http/forwarded.hpp>
 #include <pushhub/transport/asio_connection.hpp>
 
 namespace pushhub::detail {
@@ -27,8 +26,7 @@ public:
                  std::atomic<std::uint64_t>& nextId, MakeConnection makeConnection)
         : loops_(std::move(loops)),
           options_(options),
-          proxies_(options.trustedProxies),
-          addresses_(makeRef<AddressLimit>(options.maxConnectionsPerAddress)),
+          gate_(makeRef<AddressGate>(options)),
           nextId_(nextId),
           makeConnection_(std::move(makeConnection)),
           acceptor_(std::in_place, loops_.front()->context()),
@@ -125,13 +123,15 @@ private:
             if (!hasRoomFor(remote, place)) {
                 continue;  // closed, as if nobody listened
             }
-            take(loop, std::move(socket), remote, std::move(place));
+            const bool proxied = options_.proxyProtocol && gate_->isTrusted(ipAddress(remote));
+            take(loop, std::move(socket), remote, std::move(place), {}, proxied);
         }
         waitForClients();
     }
 
     void take(AsioLoop& loop, Socket socket, const Tcp::endpoint& remote,
-              std::unique_ptr<AddressLimit::Place> place, std::string received = {}) {
+              std::unique_ptr<AddressLimit::Place> place, std::string received,
+              bool proxied = false) {
         NetError error;
         socket.non_blocking(true, error);
 #ifndef __linux__  // where what is accepted has the options of the listener
@@ -145,6 +145,9 @@ private:
         auto connection = makeConnection_(RefPtr<AsioLoop>(&loop), SessionId(++nextId_),
                                           std::move(socket), remote);
         connection->setPlace(std::move(place));
+        if (proxied) {
+            connection->expectProxyHeader(gate_);
+        }
         loop.adopt(std::move(connection), std::move(received), &AsioConnection::start);
     }
 
@@ -197,15 +200,15 @@ private:
                 return false;
             }
         }
+        return gate_->enter(ipAddress(remote), place);
+    }
+
+    static IpAddress ipAddress(const Tcp::endpoint& remote) {
         const net::ip::address address = remote.address();
-        if (options_.maxConnectionsPerAddress == 0 || proxies_.isTrusted(address.to_string())) {
-            return true;
-        }
         const net::ip::address_v6 v6 =
             address.is_v6() ? address.to_v6()
                             : net::ip::make_address_v6(net::ip::v4_mapped, address.to_v4());
-        place = addresses_->enter(v6.to_bytes());
-        return place != nullptr;
+        return IpAddress{v6.to_bytes()};
     }
 
     AsioLoop& leastBusy() const {
@@ -216,8 +219,7 @@ private:
 
     const std::vector<RefPtr<AsioLoop>> loops_;
     const Options options_;
-    const ProxyTrust proxies_;
-    const RefPtr<AddressLimit> addresses_;
+    const RefPtr<AddressGate> gate_;
     std::chrono::steady_clock::time_point rateReached_{};
     std::atomic<std::uint64_t>& nextId_;
     const MakeConnection makeConnection_;

@@ -97,6 +97,8 @@ public:
 
     Tcp protocol() const noexcept { return isV4() ? Tcp::v4() : Tcp::v6(); }
 
+    /// A client of IPv4 has an address of IPv4, whatever the socket: a dual-stack one shows it as
+    /// IPv4-mapped (RFC 4291, section 2.5.5.2).
     net::ip::address address() const noexcept {
         if (isV4()) {
             net::ip::address_v4::bytes_type bytes;
@@ -105,7 +107,11 @@ public:
         }
         net::ip::address_v6::bytes_type bytes;
         std::memcpy(bytes.data(), &v6_.sin6_addr, bytes.size());
-        return net::ip::address_v6(bytes, v6_.sin6_scope_id);
+        const net::ip::address_v6 v6(bytes, v6_.sin6_scope_id);
+        if (v6.is_v4_mapped()) {
+            return net::ip::address_v4({bytes[12], bytes[13], bytes[14], bytes[15]});
+        }
+        return v6;
     }
 
     std::uint16_t port() const noexcept { return swapped(isV4() ? v4_.sin_port : v6_.sin6_port); }

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <pushhub/error.hpp>
+#include <pushhub/http/syntax.hpp>
 #include <pushhub/transport/asio_connection.hpp>
 #include <pushhub/transport/asio_tls_context.hpp>
 
@@ -65,7 +66,14 @@ private:
 
     void received(char* data, std::size_t size) override {
         std::error_code error;
+        if (plain_) {
+            return;  // it has its answer
+        }
         if (!ssl_) {
+            if (isHttp({data, size})) {
+                refusePlain();
+                return;
+            }
             begin(error);
         }
         in_ = {data, size};
@@ -90,6 +98,9 @@ private:
                 return;
             }
             if (outcome != SSL_ERROR_NONE) {
+                if (!established_) {
+                    failed(reason());
+                }
                 error = Errc::tlsFailed;
                 break;
             }
@@ -104,6 +115,42 @@ private:
             receiveEnd(error);
         } else if (std::exchange(sendWantsInput_, false) && flushWaits_) {
             waitForSocket();
+        }
+    }
+
+    // A method, or the beginning of one. A record of TLS begins with a small number.
+    static bool isHttp(std::string_view bytes) noexcept {
+        constexpr std::size_t maxMethod = 32;
+        const auto isLetter = [](char c) {
+            const char lower = toLowerAscii(c);
+            return lower >= 'a' && lower <= 'z';
+        };
+        const auto end = std::find_if_not(bytes.begin(), bytes.end(), isLetter);
+        return end != bytes.begin() && end - bytes.begin() <= std::ptrdiff_t{maxMethod} &&
+               (end == bytes.end() || *end == ' ');
+    }
+
+    void refusePlain() {
+        plain_ = true;
+        failed("plain text instead of TLS, such as http:// or ws://");
+        rejectHandshake({400, "this port speaks TLS: use https:// or wss://\n"});
+    }
+
+    // What OpenSSL complained of first, which may be the client's alert.
+    std::string reason() const {
+        const char* text = ERR_reason_error_string(ERR_peek_error());
+        std::string why = text ? text : "OpenSSL gives no reason";
+        if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+            why += ": ";
+            why += X509_verify_cert_error_string(SSL_get_verify_result(ssl_.get()));
+        }
+        return why;
+    }
+
+    // The TLS handshake has failed. Said once.
+    void failed(std::string_view why) noexcept {
+        if (!std::exchange(failed_, true)) {
+            asioLoop().tlsFailed(*this, why);
         }
     }
 
@@ -131,11 +178,7 @@ private:
 
     void established(std::error_code& error) {
         established_ = true;
-#if OPENSSL_VERSION_NUMBER >= 0x30000000L
-        const X509Ptr certificate(SSL_get1_peer_certificate(ssl_.get()));
-#else
-        const X509Ptr certificate(SSL_get_peer_certificate(ssl_.get()));
-#endif
+        const X509Ptr certificate = peerCertificate(ssl_.get());
         if (!certificate) {
             return;
         }
@@ -155,7 +198,13 @@ private:
     std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
                           std::error_code& error) noexcept override {
         error.clear();
+        if (plain_) {
+            return AsioConnection::writeSome(buffers, count, error);
+        }
         if (!established_) {
+            if (ssl_) {
+                failed("it was not complete within handshakeTimeout");
+            }
             error = Errc::tlsFailed;
             return 0;
         }
@@ -310,7 +359,7 @@ private:
 
     void closeSocket() noexcept override {
         if (ssl_ && !established_) {
-            asioLoop().countTlsFailed();
+            failed("the client left in the middle of it");
         }
         ssl_.reset();
         context_.reset();
@@ -355,7 +404,9 @@ private:
     std::string_view in_;          // what was read from the socket, and OpenSSL has not taken
     std::string pending_;          // encrypted, refused by the socket
     std::size_t pendingSent_ = 0;  // of pending_
+    bool plain_ = false;           // the client does not speak TLS
     bool established_ = false;     // the TLS handshake is done
+    bool failed_ = false;          // the TLS handshake, and the handlers were told
     bool ended_ = false;           // end our direction, behind pending_
     bool socketWaits_ = false;     // waits until the socket is writable
     bool flushWaits_ = false;      // `writable` is to be called

@@ -42,6 +42,15 @@ using X509Ptr = std::unique_ptr<X509, OpensslFree<X509_free>>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, OpensslFree<EVP_PKEY_free>>;
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, OpensslFree<GENERAL_NAMES_free>>;
 
+/// The certificate that the other side has shown, null without one.
+inline X509Ptr peerCertificate(const SSL* ssl) noexcept {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+    return X509Ptr(SSL_get1_peer_certificate(ssl));
+#else
+    return X509Ptr(SSL_get_peer_certificate(ssl));
+#endif
+}
+
 /// OpenSSL with one set of TLS options. Does not change any more, so that any thread may make
 /// connections with it.
 class TlsContext {
@@ -52,13 +61,19 @@ public:
                 "pushhub: option certificates is empty, expected at least one");
         }
         for (std::size_t i = 0; i < options.certificates.size(); ++i) {
-            contexts_.push_back(makeContext(options, options.certificates[i],
-                                            "certificates[" + std::to_string(i) + "]."));
+            certificates_.push_back(
+                load(options.certificates[i], "certificates[" + std::to_string(i) + "]."));
+            contextOf({i}, options);  // throws if it cannot be used
         }
+        for (const auto& [name, all] : certificatesByName()) {
+            byName_.emplace(name, contextOf(oneOfEachKey(all), options));
+        }
+        default_ = contextOf(defaultCertificates(), options);
+        certificates_.clear();
         // What the macro SSL_CTX_set_tlsext_servername_callback does, with a cast of C in it.
-        SSL_CTX_callback_ctrl(contexts_.front().get(), SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
+        SSL_CTX_callback_ctrl(default_, SSL_CTRL_SET_TLSEXT_SERVERNAME_CB,
                               reinterpret_cast<void (*)()>(&chooseCertificate));
-        SSL_CTX_set_tlsext_servername_arg(contexts_.front().get(), this);
+        SSL_CTX_set_tlsext_servername_arg(default_, this);
         ERR_clear_error();
     }
 
@@ -67,7 +82,7 @@ public:
 
     /// The server's side of a new connection, null without memory. It must not outlive this object.
     SslPtr makeSsl() const noexcept {
-        SslPtr ssl(SSL_new(contexts_.front().get()));
+        SslPtr ssl(SSL_new(default_));
         if (ssl) {
             SSL_set_accept_state(ssl.get());
         }
@@ -142,20 +157,110 @@ private:
     // The default asks at the terminal.
     static int noPassword(char*, int, int, void*) noexcept { return -1; }
 
-    SslContextPtr makeContext(const TlsOptions& options, const TlsCertificate& certificate,
-                              const std::string& prefix) {
+    // A certificate as it was loaded.
+    struct Certificate {
+        std::string chainOption;  // how messages call the chain and the key
+        std::string keyOption;
+        std::vector<X509Ptr> chain;
+        KeyPtr key;
+        std::string keyType;
+        std::vector<std::string> names;
+    };
+    using Choice = std::vector<std::size_t>;  // of certificates_, in ascending order
+
+    static Certificate load(const TlsCertificate& options, const std::string& prefix) {
+        const Pem chain =
+            readPem(prefix, "chainFile", options.chainFile, "chainPem", options.chainPem);
+        const Pem key = readPem(prefix, "keyFile", options.keyFile, "keyPem", options.keyPem);
+        Certificate result{chain.option, key.option, readCertificates(chain), {}, {}, {}};
+        result.key.reset(PEM_read_bio_PrivateKey(key.open().get(), nullptr, &noPassword, nullptr));
+        if (!result.key) {
+            failOpenssl(key.option, " is not a private key in PEM without a password");
+        }
+        result.keyType = keyType(result.key.get());
+        result.names = namesOf(result.chain.front().get());
+        return result;
+    }
+
+    // A context of OpenSSL has room for one certificate of each.
+    static std::string keyType(const EVP_PKEY* key) {
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+        const char* name = EVP_PKEY_get0_type_name(key);
+        return name ? name : "";
+#else
+        return std::to_string(EVP_PKEY_base_id(key));
+#endif
+    }
+
+    // For each name in some certificate: those for exactly this name, then those for a wildcard in
+    // place of its first label.
+    std::map<std::string, std::vector<std::size_t>> certificatesByName() const {
+        std::map<std::string, std::vector<std::size_t>> exact;
+        for (std::size_t i = 0; i < certificates_.size(); ++i) {
+            for (const std::string& name : certificates_[i].names) {
+                exact[name].push_back(i);
+            }
+        }
+        auto all = exact;
+        for (auto& [name, certificates] : all) {
+            const auto found = exact.find(wildcardFor(name));
+            if (found != exact.end() && found->first != name) {
+                certificates.insert(certificates.end(), found->second.begin(), found->second.end());
+            }
+        }
+        return all;
+    }
+
+    static std::string wildcardFor(const std::string& name) {
+        const std::size_t dot = name.find('.');
+        return dot == std::string::npos || dot == 0 ? std::string() : "*" + name.substr(dot);
+    }
+
+    Choice oneOfEachKey(const std::vector<std::size_t>& certificates) const {
+        Choice choice;
+        for (const std::size_t i : certificates) {
+            if (std::none_of(choice.begin(), choice.end(), [&](std::size_t other) {
+                    return certificates_[other].keyType == certificates_[i].keyType;
+                })) {
+                choice.push_back(i);
+            }
+        }
+        std::sort(choice.begin(), choice.end());
+        return choice;
+    }
+
+    // The first one, and with it those that are for all of its names.
+    Choice defaultCertificates() const {
+        std::vector<std::size_t> certificates{0};
+        const std::vector<std::string>& needed = certificates_.front().names;
+        for (std::size_t i = 1; i < certificates_.size() && !needed.empty(); ++i) {
+            const std::vector<std::string>& names = certificates_[i].names;
+            if (std::all_of(needed.begin(), needed.end(), [&](const std::string& name) {
+                    return std::find(names.begin(), names.end(), name) != names.end() ||
+                           std::find(names.begin(), names.end(), wildcardFor(name)) != names.end();
+                })) {
+                certificates.push_back(i);
+            }
+        }
+        return oneOfEachKey(certificates);
+    }
+
+    SSL_CTX* contextOf(const Choice& choice, const TlsOptions& options) {
+        SslContextPtr& context = contexts_[choice];
+        if (!context) {
+            context = makeContext(choice, options);
+        }
+        return context.get();
+    }
+
+    SslContextPtr makeContext(const Choice& choice, const TlsOptions& options) const {
         ERR_clear_error();
         SslContextPtr made(SSL_CTX_new(TLS_server_method()));
         SSL_CTX* const context = made.get();
-        // AES-128 before AES-256 for speed, and ChaCha20 for clients that put it first.
-        if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1 ||
-            SSL_CTX_set_cipher_list(context, "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20") !=
-                1 ||
-            SSL_CTX_set_ciphersuites(context,
-                                     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
-                                     "TLS_CHACHA20_POLY1305_SHA256") != 1) {
+        if (!context || SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) != 1) {
             failOpenssl("certificates", " cannot be used");
         }
+        setCiphers(context, options);
         SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
                                          SSL_OP_CIPHER_SERVER_PREFERENCE |
                                          SSL_OP_PRIORITIZE_CHACHA);
@@ -166,36 +271,55 @@ private:
         SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
         static constexpr unsigned char sessionContext[] = "pushhub";
         SSL_CTX_set_session_id_context(context, sessionContext, sizeof sessionContext - 1);
-        useCertificate(context, certificate, prefix);
+        for (const std::size_t i : choice) {
+            useCertificate(context, certificates_[i]);
+        }
         useClientAuthorities(context, options);
         return made;
     }
 
-    void useCertificate(SSL_CTX* context, const TlsCertificate& certificate,
-                        const std::string& prefix) {
-        const Pem chainPem =
-            readPem(prefix, "chainFile", certificate.chainFile, "chainPem", certificate.chainPem);
-        const std::vector<X509Ptr> chain = readCertificates(chainPem);
-        if (SSL_CTX_use_certificate(context, chain.front().get()) != 1) {
-            failOpenssl(chainPem.option, " cannot be used");
+    // PRIORITIZE_CHACHA takes ChaCha20 for clients that put it first.
+    static void setCiphers(SSL_CTX* context, const TlsOptions& options) {
+        if (SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1 ||
+            !hasCiphersOf(context, false)) {
+            failOpenssl("ciphers", " is \"" + options.ciphers +
+                                       "\", expected a list of OpenSSL's with ciphers of TLS 1.2");
         }
-        for (std::size_t i = 1; i < chain.size(); ++i) {
-            if (SSL_CTX_add1_chain_cert(context, chain[i].get()) != 1) {
-                failOpenssl(chainPem.option, " cannot be used");
+        if (SSL_CTX_set_ciphersuites(context, options.ciphersuites.c_str()) != 1 ||
+            !hasCiphersOf(context, true)) {
+            failOpenssl("ciphersuites",
+                        " is \"" + options.ciphersuites +
+                            "\", expected names of TLS 1.3 such as TLS_AES_128_GCM_SHA256");
+        }
+        SSL_CTX_set_dh_auto(context, 1);  // where DHE is in the list
+    }
+
+    // Depending on its version, OpenSSL takes lists of which it knows nothing.
+    static bool hasCiphersOf(const SSL_CTX* context, bool tls13) {
+        const STACK_OF(SSL_CIPHER)* ciphers = SSL_CTX_get_ciphers(context);
+        for (int i = 0; i < sk_SSL_CIPHER_num(ciphers); ++i) {
+            const std::string_view version =
+                SSL_CIPHER_get_version(sk_SSL_CIPHER_value(ciphers, i));
+            if ((version == "TLSv1.3") == tls13) {
+                return true;
             }
         }
-        const Pem keyPem =
-            readPem(prefix, "keyFile", certificate.keyFile, "keyPem", certificate.keyPem);
-        const KeyPtr key(
-            PEM_read_bio_PrivateKey(keyPem.open().get(), nullptr, &noPassword, nullptr));
-        if (!key) {
-            failOpenssl(keyPem.option, " is not a private key in PEM without a password");
+        return false;
+    }
+
+    static void useCertificate(SSL_CTX* context, const Certificate& certificate) {
+        if (SSL_CTX_use_certificate(context, certificate.chain.front().get()) != 1) {
+            failOpenssl(certificate.chainOption, " cannot be used");
         }
-        if (SSL_CTX_use_PrivateKey(context, key.get()) != 1 ||
+        for (std::size_t i = 1; i < certificate.chain.size(); ++i) {
+            if (SSL_CTX_add1_chain_cert(context, certificate.chain[i].get()) != 1) {
+                failOpenssl(certificate.chainOption, " cannot be used");
+            }
+        }
+        if (SSL_CTX_use_PrivateKey(context, certificate.key.get()) != 1 ||
             SSL_CTX_check_private_key(context) != 1) {
-            failOpenssl(keyPem.option, " does not go with the certificate");
+            failOpenssl(certificate.keyOption, " does not go with the certificate");
         }
-        addNames(chain.front().get(), context);
     }
 
     static void useClientAuthorities(SSL_CTX* context, const TlsOptions& options) {
@@ -219,34 +343,32 @@ private:
             context, SSL_VERIFY_PEER | (required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
     }
 
-    // The names that the certificate was issued for; as clients do, the common name counts only if
-    // there are no others.
-    void addNames(X509* certificate, SSL_CTX* context) {
+    // The names that the certificate was issued for, in lower case; as clients do, the common name
+    // counts only if there are no others.
+    static std::vector<std::string> namesOf(X509* certificate) {
+        std::vector<std::string> result;
+        const auto add = [&](std::string name) {
+            std::transform(name.begin(), name.end(), name.begin(), &toLowerAscii);
+            result.push_back(std::move(name));
+        };
         const NamesPtr names(static_cast<GENERAL_NAMES*>(
             X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-        bool any = false;
         for (int i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
             const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
             if (name->type == GEN_DNS) {
-                any = true;
-                addName({reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
-                         static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))},
-                        context);
+                add({reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                     static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName))});
             }
         }
         std::array<char, 256> common;
-        const int size =
-            any ? 0
-                : X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName,
-                                            common.data(), static_cast<int>(common.size()));
+        const int size = !result.empty() ? 0
+                                         : X509_NAME_get_text_by_NID(
+                                               X509_get_subject_name(certificate), NID_commonName,
+                                               common.data(), static_cast<int>(common.size()));
         if (size > 0) {
-            addName({common.data(), static_cast<std::size_t>(size)}, context);
+            add({common.data(), static_cast<std::size_t>(size)});
         }
-    }
-
-    void addName(std::string name, SSL_CTX* context) {
-        std::transform(name.begin(), name.end(), name.begin(), &toLowerAscii);
-        byName_.emplace(std::move(name), context);
+        return result;
     }
 
     SSL_CTX* find(std::string_view name) const noexcept {
@@ -287,8 +409,10 @@ private:
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
 
-    std::vector<SslContextPtr> contexts_;  // one for each certificate
+    std::vector<Certificate> certificates_;  // until the contexts are made
+    std::map<Choice, SslContextPtr> contexts_;
     std::map<std::string, SSL_CTX*, std::less<>> byName_;
+    SSL_CTX* default_ = nullptr;  // with which each connection begins
 };
 
 /// The context for new TLS handshakes. Any thread.

@@ -15,7 +15,8 @@ namespace pushhub {
 /// Also a socket that `adopt` takes over begins with TLS: what was read from it is part of that.
 ///
 /// The TLS handshake is part of the time in `Options::handshakeTimeout`; a client that fails in it
-/// is cut, and no hook is told; `HubStats::handshakesTlsFailed` counts it.
+/// is cut. `HubStats::handshakesTlsFailed` counts it, and the log says why. A client that speaks
+/// plain HTTP gets 400.
 class AsioTlsTransport : public AsioTransport {
 public:
     /// Throws std::invalid_argument that names the option, its value and the reason.

@@ -235,8 +235,9 @@ private:
             return "option listenSocket, descriptor " + std::to_string(options_.listenSocket) +
                    ", expected a TCP socket that listens";
         }
-        return (endpoint_.address().is_v6() ? "[" + options_.address + "]" : options_.address) +
-               ":" + std::to_string(endpoint_.port());
+        const bool v6 = endpoint_.protocol() == detail::Tcp::v6();
+        return (v6 ? "[" + options_.address + "]" : options_.address) + ":" +
+               std::to_string(endpoint_.port());
     }
 
     void joinLater() {

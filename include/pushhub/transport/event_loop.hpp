@@ -190,10 +190,19 @@ public:
         }
     }
 
-    /// A client has begun with TLS and not got through.
-    void countTlsFailed() noexcept {
+    /// A client's TLS handshake has failed: every handler is told, since it is not known whose
+    /// client that would have been.
+    void tlsFailed(const Connection& connection, std::string_view reason) noexcept {
         for (const auto& channel : channels_) {
             channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
+            channel->handler->onConnectionFailed(connection, "TLS handshake failed", reason);
+        }
+    }
+
+    /// A trusted proxy has sent no header of the PROXY protocol, or a malformed one.
+    void proxyHeaderRefused(const Connection& connection, std::string_view reason) noexcept {
+        for (const auto& channel : channels_) {
+            channel->handler->onConnectionFailed(connection, "PROXY header refused", reason);
         }
     }
 

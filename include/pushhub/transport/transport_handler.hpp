@@ -59,6 +59,11 @@ public:
     /// A handshake that was offered to this handler is refused with an HTTP status.
     virtual void onRefused(Connection& connection, int status) noexcept = 0;
 
+    /// A connection ended before there was a request: `event` names what failed in the log, and
+    /// `reason` says why.
+    virtual void onConnectionFailed(const Connection& connection, std::string_view event,
+                                    std::string_view reason) noexcept = 0;
+
     /// The connection was admitted as a session.
     virtual void onOpen(Connection& connection) noexcept = 0;
 
