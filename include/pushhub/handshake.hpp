@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <any>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -16,6 +15,7 @@
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/path_template.hpp>
+#include <pushhub/session_data.hpp>
 #include <pushhub/transport/connection.hpp>
 
 namespace pushhub {
@@ -35,8 +35,8 @@ struct Acceptance {
     /// The session is closed with 4401 then.
     std::optional<std::chrono::system_clock::time_point> expires{};
 
-    /// Becomes the session's data, see `Session::data`.
-    std::any data{};
+    /// Becomes the session's data, see `Session::data`. Copies of an Acceptance share it.
+    SessionData data{};
 };
 
 /// A client that asks for a session, before there is one. The hook that gets it decides at once,

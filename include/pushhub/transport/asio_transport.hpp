@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -18,6 +17,7 @@
 
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/detail/unique_function.hpp>
 #include <pushhub/transport/asio_listener.hpp>
 #include <pushhub/transport/transport.hpp>
 
@@ -178,7 +178,7 @@ public:
     }
 
     /// Calls `function` on another thread, which is joined by the next `start` or the destructor.
-    void later(std::function<void()> function) {
+    void later(detail::UniqueFunction<void()> function) {
         const std::lock_guard<std::mutex> lock(laterMutex_);
         later_.emplace_back(std::move(function));
     }
