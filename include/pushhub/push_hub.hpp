@@ -592,7 +592,7 @@ private:
         result.error = encode(type, payload, push, outgoing);
         if (!result.error) {
             result.accepted = registry_.sessionCount();
-            result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
+            result.accepted -= except ? (std::min)(result.accepted, except->size()) : 0;
             transport_->sendAll(*this, outgoing.allForms(windowsInUse()), except,
                                 detail::policy(push, options_));
         }
@@ -762,7 +762,7 @@ private:
         if (origins_.empty() && !origin.empty()) {
             return isSameOrigin(origin, request.header("Host"));
         }
-        return origins_.check(origin) != OriginPolicy::Verdict::refused;
+        return origins_.judge(origin) != OriginPolicy::Verdict::refused;
     }
 
     // The hook's turn, or the answer without one.

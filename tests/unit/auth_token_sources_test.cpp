@@ -19,7 +19,7 @@ HttpRequest request(const std::string& headers, const std::string& target = "/we
     HttpRequest parsed;
     const auto result =
         HttpRequest::parse("GET " + target + " HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n", parsed);
-    REQUIRE(result.status == pushhub::HttpParseResult::Status::complete);
+    REQUIRE(result.status == pushhub::HttpParseResult::State::complete);
     return parsed;
 }
 

@@ -146,10 +146,10 @@ TEST_CASE("An origin is judged by an exact list", "[origin]") {
     REQUIRE(rows.size() > 60);
     for (const Row& row : rows) {
         INFO(row.origin);
-        CHECK(policy.check(row.origin) == row.verdict);
+        CHECK(policy.judge(row.origin) == row.verdict);
     }
     const std::string withNul("https://app.example.com\0", 24);
-    CHECK(policy.check(withNul) == no);
+    CHECK(policy.judge(withNul) == no);
     CHECK_FALSE(policy.any());
     CHECK_FALSE(policy.empty());
 }
@@ -158,22 +158,22 @@ TEST_CASE("Any origin is one that is said explicitly, and still has to be one", 
     const OriginPolicy any({"*"});
     CHECK(any.any());
     CHECK_FALSE(any.empty());
-    CHECK(any.check("https://evil.example") == Verdict::allowed);
-    CHECK(any.check("") == Verdict::absent);
+    CHECK(any.judge("https://evil.example") == Verdict::allowed);
+    CHECK(any.judge("") == Verdict::absent);
     for (const char* origin : {"null", "evil.example", "https://evil.example/", "https://a b"}) {
         INFO(origin);
-        CHECK(any.check(origin) == Verdict::refused);
+        CHECK(any.judge(origin) == Verdict::refused);
     }
     const OriginPolicy both({"https://app.example.com", "*"});
     CHECK(both.any());
-    CHECK(both.check("https://evil.example") == Verdict::allowed);
+    CHECK(both.judge("https://evil.example") == Verdict::allowed);
 }
 
 TEST_CASE("An empty list refuses every origin", "[origin]") {
     const OriginPolicy none({});
     CHECK(none.empty());
-    CHECK(none.check("https://app.example.com") == Verdict::refused);
-    CHECK(none.check("") == Verdict::absent);
+    CHECK(none.judge("https://app.example.com") == Verdict::refused);
+    CHECK(none.judge("") == Verdict::absent);
 }
 
 TEST_CASE("A wrong entry is an error that names it", "[origin]") {

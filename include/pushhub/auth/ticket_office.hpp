@@ -102,7 +102,7 @@ private:
 
     static std::string randomText() {
         using Source = std::random_device;
-        static_assert(Source::max() >= std::numeric_limits<std::uint32_t>::max());
+        static_assert((Source::max)() >= (std::numeric_limits<std::uint32_t>::max)());
         Source source;
         std::string bytes;
         for (int word = 0; word < 6; ++word) {

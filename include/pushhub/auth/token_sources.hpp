@@ -97,12 +97,12 @@ inline TokenSource bearerHeader() {
         }
         constexpr std::string_view scheme = "Bearer";
         const std::string_view value = request.header("Authorization");
-        const std::size_t end = std::min(value.find(' '), value.size());
+        const std::size_t end = (std::min)(value.find(' '), value.size());
         if (!pushhub::detail::equalsIgnoreCase(value.substr(0, end), scheme)) {
             return {};
         }
         const std::string_view token =
-            value.substr(std::min(value.find_first_not_of(' ', end), value.size()));
+            value.substr((std::min)(value.find_first_not_of(' ', end), value.size()));
         if (!detail::isB64Token(token)) {
             return detail::malformed("the bearer token is malformed");
         }

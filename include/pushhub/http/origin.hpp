@@ -153,7 +153,7 @@ public:
     /// Judges the value of an Origin header, "" if there is none. "null" (sandboxed frames, local
     /// files) and what is malformed are refused, whatever the list says. Linear in the list;
     /// allocates nothing. Any thread.
-    Verdict check(std::string_view originHeader) const noexcept {
+    Verdict judge(std::string_view originHeader) const noexcept {
         if (originHeader.empty()) {
             return Verdict::absent;
         }

@@ -258,7 +258,7 @@ private:
         if (hostContext_) {
             loops.push_back(detail::makeRef<detail::AsioLoop>(options_, *hostContext_));
         } else {
-            const unsigned cores = std::max(1U, std::thread::hardware_concurrency());
+            const unsigned cores = (std::max)(1U, std::thread::hardware_concurrency());
             const unsigned count = options_.loops > 0 ? options_.loops : cores;
             for (unsigned i = 0; i < count; ++i) {
                 loops.push_back(detail::makeRef<detail::AsioLoop>(options_, count));
@@ -416,7 +416,7 @@ private:
                 }
             }
             const auto now = std::chrono::steady_clock::now();
-            if (latch.waitUntil(std::min(deadline, now + pause))) {
+            if (latch.waitUntil((std::min)(deadline, now + pause))) {
                 return true;
             }
             if (now >= deadline) {
@@ -425,7 +425,7 @@ private:
         }
     }
 
-    static constexpr auto forEver = std::chrono::steady_clock::time_point::max();
+    static constexpr auto forEver = (std::chrono::steady_clock::time_point::max)();
     static constexpr std::chrono::milliseconds pause{1};
 
     // How long beyond the deadline a host's io_context may take before this thread does the work.

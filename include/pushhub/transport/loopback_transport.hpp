@@ -82,7 +82,7 @@ public:
 
 private:
     std::size_t room() const noexcept {
-        return pipe_->window - std::min(pipe_->window, pipe_->toClient.size());
+        return pipe_->window - (std::min)(pipe_->window, pipe_->toClient.size());
     }
 
     std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
@@ -94,7 +94,7 @@ private:
         std::size_t written = 0;
         try {
             for (std::size_t i = 0; i < count; ++i) {
-                const std::size_t size = std::min(buffers[i].size, room());
+                const std::size_t size = (std::min)(buffers[i].size, room());
                 pipe_->toClient.append(buffers[i].data, size);
                 written += size;
             }

@@ -55,6 +55,10 @@ struct ValidatingHandler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Valid
     bool Double(double number) const noexcept { return std::isfinite(number); }
 };
 
+// A name of RapidJSON's handlers that Xlib.h makes a macro.
+#pragma push_macro("Bool")
+#undef Bool
+
 /// Builds `target`, which is a rapidjson::Document, from a parser's events.
 template <class Document>
 class DocumentHandler {
@@ -87,5 +91,7 @@ public:
 private:
     Document& target_;
 };
+
+#pragma pop_macro("Bool")
 
 }  // namespace pushhub::json::detail
