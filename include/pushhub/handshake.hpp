@@ -26,7 +26,8 @@ struct Acceptance {
     /// names a user too, and another one, the client is refused with 403.
     std::string userId;
 
-    /// One of the subprotocols the client asked for, or none.
+    /// One of the subprotocols that the client offers, or none. Browsers, and some other clients,
+    /// drop the connection if they offer some and none is chosen.
     std::string subprotocol{};
 
     /// Added to the 101 answer. Not once the connection is open (first message).

@@ -165,7 +165,8 @@ public:
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
 
     /// A client asks for a session: see `Handshake`. Without this hook, whoever finds the path is
-    /// accepted as the user that it names. If the hook throws, the client gets 500. On a loop.
+    /// accepted as the user that it names, but with 400 refused if it offers subprotocols. If the
+    /// hook throws, the client gets 500. On a loop.
     void onHandshake(HandshakeHook hook) { set(handshakeHook_, std::move(hook), "onHandshake"); }
 
     /// Identity by the first message, for clients that can send no proof earlier. A client that
@@ -767,6 +768,12 @@ private:
 
     // The hook's turn, or the answer without one.
     void decide(PendingHandshake& pending, std::vector<std::string> params) {
+        if (!handshakeHook_ && !pending.request().subprotocols().empty()) {
+            // Nobody here can choose one, and a browser drops a connection for which none is
+            // chosen: better an answer that says why than a session that is lost at once.
+            pending.reject({400, "this endpoint speaks no subprotocol\n"});
+            return;
+        }
         std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
         if (!handshakeHook_ && !firstMessageHook_) {
             pending.decide(
