@@ -12,14 +12,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
-#include <cstdint>
-#include <limits>
+#include <cmath>
+#include <locale>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -110,23 +110,30 @@ inline std::optional<Members> parseObject(std::string_view json) {
     return members;
 }
 
-// Seconds since 1970, whole ones, as every issuer writes them; up to the year 9999.
+// NumericDate of RFC 7519, section 2: seconds since 1970, with a fraction or an exponent if the
+// issuer likes; from the year -6000 to 9999, cut to what the clock can represent.
 inline std::optional<TimePoint> parseTime(const Members& members, const char* name) {
     const auto found = members.numbers.find(name);
     if (found == members.numbers.end()) {
         return std::nullopt;
     }
-    const std::string& text = found->second;
-    std::int64_t seconds = 0;
-    const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-    constexpr std::int64_t latest = 253'402'300'799;
-    if (error != std::errc() || stop != text.data() + text.size() || seconds < 0 ||
-        seconds > latest) {
+    std::istringstream in(found->second);
+    in.imbue(std::locale::classic());  // a point, whatever the program's locale has
+    double seconds = 0;
+    constexpr double farthest = 253'402'300'799;
+    if (!(in >> seconds) || std::abs(seconds) > farthest) {
         return std::nullopt;
     }
-    constexpr auto most = std::chrono::duration_cast<std::chrono::seconds>(
-        TimePoint::duration((std::numeric_limits<TimePoint::rep>::max)()));
-    return TimePoint(std::min(std::chrono::seconds(seconds), most));
+    using Seconds = std::chrono::duration<double>;
+    // A second less, for the largest count of ticks is no double.
+    constexpr auto margin = std::chrono::seconds(1);
+    if (Seconds(seconds) >= Seconds((TimePoint::max)().time_since_epoch()) - margin) {
+        return (TimePoint::max)();
+    }
+    if (Seconds(seconds) <= Seconds((TimePoint::min)().time_since_epoch()) + margin) {
+        return (TimePoint::min)();
+    }
+    return TimePoint(std::chrono::duration_cast<TimePoint::duration>(Seconds(seconds)));
 }
 
 struct Free {

@@ -5,7 +5,8 @@
 
 #include <pushhub/push_hub.hpp>
 
-#include <cstddef>
+#include <cstdint>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -26,20 +27,32 @@ public:
         // A user who was away when an order was filled is told at the next visit.
         hub_.onOpen([this](const pushhub::SessionPtr& session) {
             const std::lock_guard<std::mutex> lock(mutex_);
-            const auto [first, last] = untold_.equal_range(session->userId());
-            for (auto told = first; told != last; ++told) {
-                session->send(told->second);
+            ++visits_;
+            auto [untold, last] = untold_.equal_range(session->userId());
+            while (untold != last) {
+                const bool told = session->send(untold->second).accepted > 0;
+                untold = told ? untold_.erase(untold) : std::next(untold);
             }
-            untold_.erase(first, last);
         });
     }
 
     /// The exchange has filled an order. Any thread.
     void filled(const std::string& user, const std::string& symbol) {
         const std::string text = "filled " + symbol;
-        if (hub_.sendOne(user, text).offline > 0) {
+        for (;;) {
+            const std::uint64_t before = visits();
+            // Not only if offline: a session that closes, or has a full queue, takes nothing
+            // either.
+            if (hub_.sendOne(user, text).accepted > 0) {
+                return;
+            }
+            // A user who has connected meanwhile was told without this text: try again. One who
+            // connects from now on is told with it.
             const std::lock_guard<std::mutex> lock(mutex_);
-            untold_.emplace(user, text);
+            if (visits_ == before) {
+                untold_.emplace(user, text);
+                return;
+            }
         }
     }
 
@@ -48,7 +61,13 @@ private:
         hub_.sendOne(user, "ordered " + symbol);  // in all tabs of the user
     }
 
+    std::uint64_t visits() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return visits_;
+    }
+
     Hub& hub_;
     std::mutex mutex_;
+    std::uint64_t visits_ = 0;  // of all users
     std::multimap<std::string, std::string> untold_;
 };

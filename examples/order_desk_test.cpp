@@ -5,10 +5,14 @@
 
 #include <pushhub/transport/loopback_transport.hpp>
 
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -71,11 +75,65 @@ void aClientThatVanishedIsNoticed() {
     check(service.seen(*service.openTab("ann")) == Texts{"filled ABC"}, "and nothing is lost");
 }
 
+void whoIsJustClosingIsToldLater() {
+    Service service;
+    auto& transport = service.hub.transport();
+    const auto lost = service.openTab("ann");
+    lost->setReading(false, 0);                  // a phone in a tunnel
+    service.hub.sessions("ann")[0]->close();     // it cannot even take the close frame
+    service.desk.filled("ann", "ABC");           // not offline, and nobody takes it
+    transport.advance(std::chrono::seconds(6));  // closeTimeout
+    check(service.seen(*service.openTab("ann")) == Texts{"filled ABC"}, "the next tab is told");
+}
+
+// A hub that lets a user connect right after it has found nobody.
+struct LateHub {
+    Hub& hub;
+    std::function<void()> connect;
+
+    template <class Hook>
+    void onMessage(Hook hook) {
+        hub.onMessage(std::move(hook));
+    }
+    template <class Hook>
+    void onOpen(Hook hook) {
+        hub.onOpen(std::move(hook));
+    }
+    pushhub::SendResult sendOne(std::string_view user, std::string_view text) {
+        const pushhub::SendResult result = hub.sendOne(user, text);
+        if (connect) {
+            std::exchange(connect, nullptr)();
+        }
+        return result;
+    }
+};
+
+void whoIsJustConnectingIsToldOnce() {
+    Hub hub{pushhub::Options()};
+    LateHub late{hub, nullptr};
+    OrderDesk<LateHub> desk{late};
+    hub.start();
+    std::shared_ptr<pushhub::LoopbackClient> tab;
+    late.connect = [&] {
+        tab = hub.transport().connect("/websocket/ann");
+        hub.transport().poll();
+    };
+    desk.filled("ann", "ABC");
+    hub.transport().poll();
+    check(tab->takeTexts() == Texts{"filled ABC"}, "the tab that has just opened is told");
+    tab->close();
+    tab = hub.transport().connect("/websocket/ann");
+    hub.transport().poll();
+    check(tab->takeTexts().empty(), "once");
+}
+
 }  // namespace
 
 int main() {
     anOrderIsSeenInAllTabsOfItsUser();
     whoWasAwayIsToldLater();
     aClientThatVanishedIsNoticed();
+    whoIsJustClosingIsToldLater();
+    whoIsJustConnectingIsToldOnce();
     std::cout << "passed\n";
 }

@@ -37,7 +37,7 @@ struct DeflateOptions {
 
     /// Throws std::invalid_argument for the first one that is out of range.
     void validate() const {
-        const auto check = [](const char* option, int value, int least, int most) {
+        const auto checkOption = [](const char* option, int value, int least, int most) {
             if (value < least || value > most) {
                 throw std::invalid_argument(
                     "pushhub: option DeflateOptions::" + std::string(option) + " is " +
@@ -45,9 +45,9 @@ struct DeflateOptions {
                     std::to_string(most));
             }
         };
-        check("level", level, 1, 9);
-        check("windowBits", windowBits, 9, 15);
-        check("memLevel", memLevel, 1, 9);
+        checkOption("level", level, 1, 9);
+        checkOption("windowBits", windowBits, 9, 15);
+        checkOption("memLevel", memLevel, 1, 9);
     }
 };
 
@@ -118,7 +118,7 @@ public:
         bool full = false;  // there may be more to put out
         while (stream_.avail_in > 0 || full) {
             // One byte beyond the limit tells that the message is too large.
-            const std::size_t room = std::min(buffer.size(), most - out.size() + 1);
+            const std::size_t room = (std::min)(buffer.size(), most - out.size() + 1);
             stream_.next_out = reinterpret_cast<Bytef*>(buffer.data());
             stream_.avail_out = static_cast<uInt>(room);
             const int result = ::inflate(&stream_, Z_SYNC_FLUSH);
@@ -266,7 +266,7 @@ private:
             "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
             static_cast<unsigned>(options_.windowBits)};
         if (offer.serverWindow != 0) {
-            agreed.window = std::min(agreed.window, offer.serverWindow);
+            agreed.window = (std::min)(agreed.window, offer.serverWindow);
             agreed.answer += "; server_max_window_bits=" + std::to_string(agreed.window);
         }
         return agreed;

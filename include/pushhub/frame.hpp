@@ -28,7 +28,7 @@ struct Message {
 class Frame final : public detail::RefCounted<Frame> {
 public:
     /// Largest payload that one frame takes here.
-    static constexpr std::size_t maxPayload = std::numeric_limits<std::uint32_t>::max() - 16;
+    static constexpr std::size_t maxPayload = (std::numeric_limits<std::uint32_t>::max)() - 16;
 
     /// Room for `capacity` bytes, none of them in use, and a key that stays with them. Throws
     /// std::bad_alloc.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <any>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -16,6 +15,7 @@
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/path_template.hpp>
+#include <pushhub/session_data.hpp>
 #include <pushhub/transport/connection.hpp>
 
 namespace pushhub {
@@ -26,7 +26,8 @@ struct Acceptance {
     /// names a user too, and another one, the client is refused with 403.
     std::string userId;
 
-    /// One of the subprotocols the client asked for, or none.
+    /// One of the subprotocols that the client offers, or none. Browsers, and some other clients,
+    /// drop the connection if they offer some and none is chosen.
     std::string subprotocol{};
 
     /// Added to the 101 answer. Not once the connection is open (first message).
@@ -35,8 +36,8 @@ struct Acceptance {
     /// The session is closed with 4401 then.
     std::optional<std::chrono::system_clock::time_point> expires{};
 
-    /// Becomes the session's data, see `Session::data`.
-    std::any data{};
+    /// Becomes the session's data, see `Session::data`. Copies of an Acceptance share it.
+    SessionData data{};
 };
 
 /// A client that asks for a session, before there is one. The hook that gets it decides at once,

@@ -184,30 +184,31 @@ struct Options {
     /// Throws std::invalid_argument for the first option that is out of range. `path` is checked
     /// by `PathTemplate`.
     void validate() const {
-        const auto check = [](bool good, const char* option, auto value, const char* expected) {
+        const auto checkOption = [](bool good, const char* option, auto value,
+                                    const char* expected) {
             if (!good) {
                 throw std::invalid_argument("pushhub: option " + std::string(option) + " is " +
                                             std::to_string(value) + ", expected " + expected);
             }
         };
-        check(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
-        check(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
-              maxMessageSize, "from 1 byte to 1 GiB");
-        check(maxFragments >= 1, "maxFragments", maxFragments, "at least 1");
-        check(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 38, "maxQueueBytes",
-              maxQueueBytes, "from 1024 bytes to 256 GiB");
-        check(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21, "maxQueueMessages",
-              maxQueueMessages, "from 1 to 2097152");
-        check(whenQueueFull < OverflowPolicy::inherit, "whenQueueFull",
-              static_cast<int>(whenQueueFull), "a policy of a hub");
-        check(maxTotalQueueBytes >= maxQueueBytes, "maxTotalQueueBytes", maxTotalQueueBytes,
-              "at least maxQueueBytes");
-        check(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
-        check(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
-              maxHandshakeBytes, "from 256 to 65535 bytes");
+        checkOption(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
+        checkOption(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
+                    maxMessageSize, "from 1 byte to 1 GiB");
+        checkOption(maxFragments >= 1, "maxFragments", maxFragments, "at least 1");
+        checkOption(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 38, "maxQueueBytes",
+                    maxQueueBytes, "from 1024 bytes to 256 GiB");
+        checkOption(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21,
+                    "maxQueueMessages", maxQueueMessages, "from 1 to 2097152");
+        checkOption(whenQueueFull < OverflowPolicy::inherit, "whenQueueFull",
+                    static_cast<int>(whenQueueFull), "a policy of a hub");
+        checkOption(maxTotalQueueBytes >= maxQueueBytes, "maxTotalQueueBytes", maxTotalQueueBytes,
+                    "at least maxQueueBytes");
+        checkOption(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
+        checkOption(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
+                    maxHandshakeBytes, "from 256 to 65535 bytes");
         detail::checkOptionTime("handshakeTimeout", handshakeTimeout);
-        check(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes,
-              "at least 1");
+        checkOption(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes,
+                    "at least 1");
         detail::checkOptionTime("closeTimeout", closeTimeout);
         constexpr std::chrono::milliseconds never(0);
         detail::checkOptionTime("stallTimeout", stallTimeout, never);
@@ -226,7 +227,7 @@ struct Options {
     /// default nor the listener's value: of a hub that joins the listener of another one.
     void validateForListener(const Options& listener) const {
         const Options byDefault;
-        const auto check = [&](const char* option, auto member) {
+        const auto checkOption = [&](const char* option, auto member) {
             if (this->*member != byDefault.*member && this->*member != listener.*member) {
                 throw std::invalid_argument(
                     "pushhub: option " + std::string(option) + " is " + text(this->*member) +
@@ -234,16 +235,16 @@ struct Options {
                     " as the hub that owns the listener has, or the default");
             }
         };
-        check("address", &Options::address);
-        check("port", &Options::port);
-        check("listenSocket", &Options::listenSocket);
-        check("loops", &Options::loops);
-        check("maxConnections", &Options::maxConnections);
-        check("maxConnectionsPerAddress", &Options::maxConnectionsPerAddress);
-        check("maxConnectionsPerSecond", &Options::maxConnectionsPerSecond);
-        check("proxyProtocol", &Options::proxyProtocol);
-        check("handshakeTimeout", &Options::handshakeTimeout);
-        check("maxHandshakeBytes", &Options::maxHandshakeBytes);
+        checkOption("address", &Options::address);
+        checkOption("port", &Options::port);
+        checkOption("listenSocket", &Options::listenSocket);
+        checkOption("loops", &Options::loops);
+        checkOption("maxConnections", &Options::maxConnections);
+        checkOption("maxConnectionsPerAddress", &Options::maxConnectionsPerAddress);
+        checkOption("maxConnectionsPerSecond", &Options::maxConnectionsPerSecond);
+        checkOption("proxyProtocol", &Options::proxyProtocol);
+        checkOption("handshakeTimeout", &Options::handshakeTimeout);
+        checkOption("maxHandshakeBytes", &Options::maxHandshakeBytes);
     }
 
     QueueLimits queueLimits() const noexcept { return {maxQueueBytes, maxQueueMessages}; }

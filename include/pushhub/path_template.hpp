@@ -74,7 +74,7 @@ private:
 
     /// Cuts the next segment off `path`, which starts with '/' or is empty; "" at the end.
     static std::string_view nextSegment(std::string_view& path) {
-        path.remove_prefix(std::min(path.find_first_not_of('/'), path.size()));
+        path.remove_prefix((std::min)(path.find_first_not_of('/'), path.size()));
         const std::string_view segment = path.substr(0, path.find('/'));
         path.remove_prefix(segment.size());
         return segment;

@@ -26,6 +26,8 @@
 #include <pushhub/close_code.hpp>
 #include <pushhub/config.hpp>  // early: it refuses what cannot work
 #include <pushhub/detail/process.hpp>
+#include <pushhub/detail/text_list.hpp>
+#include <pushhub/detail/unique_function.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/handshake.hpp>
@@ -42,6 +44,31 @@
 #include <pushhub/transport/transport.hpp>
 
 namespace pushhub {
+
+namespace detail {
+
+template <class Hook, class = void>
+inline constexpr bool hasOneCallOperator = !std::is_class_v<Hook>;
+template <class Hook>
+inline constexpr bool hasOneCallOperator<Hook, std::void_t<decltype(&Hook::operator())>> = true;
+
+template <class Hook, class Payload>
+inline constexpr bool isMessageHook = std::is_invocable_v<Hook&, const SessionPtr&, const Payload&>;
+
+// As what onMessage calls a hook. To ask a generic lambda is to compile its body with that type,
+// where an error is final: so it is asked for text, which it mostly is for, and for no more then.
+template <class Hook>
+constexpr bool takesMessage() {
+    if constexpr (hasOneCallOperator<Hook>) {
+        return isMessageHook<Hook, Message>;
+    } else if constexpr (isMessageHook<Hook, std::string_view>) {
+        return false;
+    } else {
+        return isMessageHook<Hook, Message>;
+    }
+}
+
+}  // namespace detail
 
 /// A WebSocket endpoint for pushing to users.
 ///
@@ -76,16 +103,23 @@ class PushHub final : private TransportHandler, private Handshake::Decider {
                   "pushhub: a Transport needs later(std::function<void()>), see transport.hpp");
 
 public:
-    using OpenHook = std::function<void(const SessionPtr&)>;
-    using HandshakeHook = std::function<void(const HandshakePtr&)>;
-    using FirstMessageHook = std::function<void(const HandshakePtr&, std::string_view)>;
-    using MessageHook = std::function<void(const SessionPtr&, const Message&)>;
-    using DroppedHook = std::function<void(const SessionPtr&, const Dropped&)>;
-    using DrainHook = std::function<void(const SessionPtr&)>;
-    using CloseHook = std::function<void(const SessionPtr&, const CloseInfo&)>;
-    using ErrorHook = std::function<void(const SessionPtr&, std::error_code, std::string_view)>;
-    using LogHook = std::function<void(const LogRecord&)>;
-    using HttpHook = std::function<std::optional<HttpResponse>(const HttpRequest&)>;
+    // What a hook is kept as. Any callable converts to it, even one that cannot be copied. nullptr,
+    // a null function pointer and an empty std::function mean no hook.
+    using OpenHook = detail::UniqueFunction<void(const SessionPtr&)>;
+    using HandshakeHook = detail::UniqueFunction<void(const HandshakePtr&)>;
+    using FirstMessageHook = detail::UniqueFunction<void(const HandshakePtr&, std::string_view)>;
+    using MessageHook = detail::UniqueFunction<void(const SessionPtr&, const Message&)>;
+    using DroppedHook = detail::UniqueFunction<void(const SessionPtr&, const Dropped&)>;
+    using DrainHook = detail::UniqueFunction<void(const SessionPtr&)>;
+    using CloseHook = detail::UniqueFunction<void(const SessionPtr&, const CloseInfo&)>;
+    using ErrorHook =
+        detail::UniqueFunction<void(const SessionPtr&, std::error_code, std::string_view)>;
+    using LogHook = detail::UniqueFunction<void(const LogRecord&)>;
+    using HttpHook = detail::UniqueFunction<std::optional<HttpResponse>(const HttpRequest&)>;
+
+    /// User ids in braces. Where one user is wanted, a call with such a list is deleted: since
+    /// C++20 a std::string_view can be made from `{"0001", "0002"}`, of what lies between the two.
+    using UserList = std::initializer_list<detail::ListedText>;
 
     /// A hub with a listener of its own. What follows the options goes to the transport:
     /// `PushHub<> hub(options, ioContext)` runs in the host's io_context. Throws
@@ -131,7 +165,8 @@ public:
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
 
     /// A client asks for a session: see `Handshake`. Without this hook, whoever finds the path is
-    /// accepted as the user that it names. If the hook throws, the client gets 500. On a loop.
+    /// accepted as the user that it names, but with 400 refused if it offers subprotocols. If the
+    /// hook throws, the client gets 500. On a loop.
     void onHandshake(HandshakeHook hook) { set(handshakeHook_, std::move(hook), "onHandshake"); }
 
     /// Identity by the first message, for clients that can send no proof earlier. A client that
@@ -149,28 +184,24 @@ public:
 
     /// A client has sent a message. A hook that takes `(SessionPtr, Message)` gets text and
     /// binary; one that takes `(SessionPtr, std::string_view)` gets text, and a session that sends
-    /// binary is closed with 1003. The bytes are valid until the hook returns.
+    /// binary is closed with 1003. A generic lambda, or a function object with several call
+    /// operators, gets text if it takes it: give the parameter the type `Message` to get both. The
+    /// bytes are valid until the hook returns.
     template <class Hook>
     void onMessage(Hook hook) {
-        if constexpr (std::is_invocable_v<Hook&, const SessionPtr&, const Message&>) {
+        if constexpr (detail::takesMessage<Hook>()) {
             set(messageHook_, MessageHook(std::move(hook)), "onMessage");
+        } else if constexpr (detail::isMessageHook<Hook, std::string_view>) {
+            set(messageHook_,
+                detail::isNull(hook) ? MessageHook() : MessageHook(textOnly(std::move(hook))),
+                "onMessage");
         } else {
-            static_assert(std::is_invocable_v<Hook&, const SessionPtr&, std::string_view>,
+            static_assert(!std::is_same_v<Hook, Hook>,
                           "pushhub: onMessage takes a hook (SessionPtr, std::string_view text) or "
                           "(SessionPtr, Message)");
-            const auto textOnly = [hook = std::move(hook)](const SessionPtr& session,
-                                                           const Message& message) mutable {
-                if (message.type == MessageType::text) {
-                    hook(session, message.data);
-                } else {
-                    session->connection().close(CloseCode::unsupportedData,
-                                                "only text is taken here", ClosedBy::hub,
-                                                Errc::unsupportedData);
-                }
-            };
-            set(messageHook_, MessageHook(textOnly), "onMessage");
         }
     }
+    void onMessage(std::nullptr_t) { set(messageHook_, MessageHook(), "onMessage"); }
 
     /// A session's queue was full and messages were dropped for it that `sendAll` had addressed to
     /// it, or that made room for newer ones; those that were refused to their sender, or that a
@@ -290,6 +321,8 @@ public:
                                    const PushOptions& push = {}) {
         return sendAll(MessageType::binary, bytes, push, except(userId));
     }
+    SendResult sendAllExcept(UserList, std::string_view, const PushOptions& = {}) = delete;
+    SendResult sendAllExceptBinary(UserList, std::string_view, const PushOptions& = {}) = delete;
 
     /// To all sessions of a user. O(sessions of the user).
     SendResult sendOne(std::string_view userId, std::string_view text,
@@ -300,25 +333,27 @@ public:
                              const PushOptions& push = {}) {
         return sendOne(MessageType::binary, userId, bytes, push);
     }
+    SendResult sendOne(UserList, std::string_view, const PushOptions& = {}) = delete;
+    SendResult sendOneBinary(UserList, std::string_view, const PushOptions& = {}) = delete;
 
     /// To all sessions of each of these users; one who is named twice gets one copy. Any range of
-    /// what converts to std::string_view. O(n log n) in the number of users.
+    /// what converts to std::string_view or std::string, or a list in braces. O(n log n) in the
+    /// number of users.
     template <class Users>
-    SendResult sendMore(const Users& userIds, std::string_view text, const PushOptions& push = {}) {
-        return sendMore(MessageType::text, {std::begin(userIds), std::end(userIds)}, text, push);
+    SendResult sendMore(Users&& userIds, std::string_view text, const PushOptions& push = {}) {
+        return sendMore(MessageType::text, detail::TextList::of(userIds), text, push);
     }
-    SendResult sendMore(std::initializer_list<std::string_view> userIds, std::string_view text,
-                        const PushOptions& push = {}) {
-        return sendMore(MessageType::text, {userIds.begin(), userIds.end()}, text, push);
+    SendResult sendMore(UserList userIds, std::string_view text, const PushOptions& push = {}) {
+        return sendMore(MessageType::text, userIds, text, push);
     }
     template <class Users>
-    SendResult sendMoreBinary(const Users& userIds, std::string_view bytes,
+    SendResult sendMoreBinary(Users&& userIds, std::string_view bytes,
                               const PushOptions& push = {}) {
-        return sendMore(MessageType::binary, {std::begin(userIds), std::end(userIds)}, bytes, push);
+        return sendMore(MessageType::binary, detail::TextList::of(userIds), bytes, push);
     }
-    SendResult sendMoreBinary(std::initializer_list<std::string_view> userIds,
-                              std::string_view bytes, const PushOptions& push = {}) {
-        return sendMore(MessageType::binary, {userIds.begin(), userIds.end()}, bytes, push);
+    SendResult sendMoreBinary(UserList userIds, std::string_view bytes,
+                              const PushOptions& push = {}) {
+        return sendMore(MessageType::binary, userIds, bytes, push);
     }
 
     /// Closes all sessions of a user: log-out. The number of sessions that it concerns. See
@@ -329,6 +364,8 @@ public:
         sessions.forEach([&](const SessionPtr& session) { session->close(code, reason); });
         return sessions.size();
     }
+    std::size_t disconnect(UserList, CloseCode = CloseCode::unauthorized,
+                           std::string_view = {}) = delete;
 
     // Who is there. A session counts from just before its onOpen to just before its onClose. ------
 
@@ -427,6 +464,18 @@ private:
         const std::unique_lock<std::mutex> lock = lockLife(name);
         refuseIfStarted();
         hook = std::move(value);
+    }
+
+    template <class Hook>
+    static auto textOnly(Hook hook) {
+        return [hook = std::move(hook)](const SessionPtr& session, const Message& message) mutable {
+            if (message.type == MessageType::text) {
+                std::invoke(hook, session, message.data);
+            } else {
+                session->connection().close(CloseCode::unsupportedData, "only text is taken here",
+                                            ClosedBy::hub, Errc::unsupportedData);
+            }
+        };
     }
 
     // Life, continued ------------------------------------------------------------------------
@@ -544,7 +593,7 @@ private:
         result.error = encode(type, payload, push, outgoing);
         if (!result.error) {
             result.accepted = registry_.sessionCount();
-            result.accepted -= except ? std::min(result.accepted, except->size()) : 0;
+            result.accepted -= except ? (std::min)(result.accepted, except->size()) : 0;
             transport_->sendAll(*this, outgoing.allForms(windowsInUse()), except,
                                 detail::policy(push, options_));
         }
@@ -581,8 +630,9 @@ private:
         return result;
     }
 
-    SendResult sendMore(MessageType type, std::vector<std::string_view> userIds,
-                        std::string_view payload, const PushOptions& push) {
+    SendResult sendMore(MessageType type, detail::TextList users, std::string_view payload,
+                        const PushOptions& push) {
+        std::vector<std::string_view>& userIds = users.views();
         SendResult result;
         detail::Outgoing outgoing;
         result.error = encode(type, payload, push, outgoing);
@@ -721,11 +771,17 @@ private:
         if (origins_.empty() && !origin.empty()) {
             return isSameOrigin(origin, request.header("Host"));
         }
-        return origins_.check(origin) != OriginPolicy::Verdict::refused;
+        return origins_.judge(origin) != OriginPolicy::Verdict::refused;
     }
 
     // The hook's turn, or the answer without one.
     void decide(PendingHandshake& pending, std::vector<std::string> params) {
+        if (!handshakeHook_ && !pending.request().subprotocols().empty()) {
+            // Nobody here can choose one, and a browser drops a connection for which none is
+            // chosen: better an answer that says why than a session that is lost at once.
+            pending.reject({400, "this endpoint speaks no subprotocol\n"});
+            return;
+        }
         std::string userId = userIndex_ < params.size() ? params[userIndex_] : std::string();
         if (!handshakeHook_ && !firstMessageHook_) {
             pending.decide(
@@ -939,6 +995,7 @@ private:
                 closeHook_(session, info);
             }
         });
+        session->takeData();  // it may refer to sessions, and they to this one
     }
 
     void onError(Connection* connection, std::error_code error,

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <string_view>
+#include <string>
 
 #include <pushhub/options.hpp>
 
@@ -10,7 +10,7 @@ namespace pushhub {
 struct PushOptions {
     /// What the message is about, such as "EURUSD": while an older push with the same key waits in
     /// a session's queue, this one takes its place there. "" is no key.
-    std::string_view key{};
+    std::string key{};
 
     /// Instead of `Options::whenQueueFull`. A push with a key conflates if nothing is said here.
     OverflowPolicy whenQueueFull = OverflowPolicy::inherit;

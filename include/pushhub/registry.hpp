@@ -95,7 +95,8 @@ public:
 
     /// Adds a session, if there are less than `most`, and its user has less than `mostPerUser`
     /// open ones (0: any number).
-    Added add(const SessionPtr& session, std::size_t most = std::numeric_limits<std::size_t>::max(),
+    Added add(const SessionPtr& session,
+              std::size_t most = (std::numeric_limits<std::size_t>::max)(),
               std::size_t mostPerUser = 0) {
         if (sessions_.fetch_add(1) >= most) {
             --sessions_;

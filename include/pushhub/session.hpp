@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <any>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -22,6 +21,7 @@
 #include <pushhub/path_template.hpp>
 #include <pushhub/push_options.hpp>
 #include <pushhub/send_result.hpp>
+#include <pushhub/session_data.hpp>
 #include <pushhub/session_id.hpp>
 #include <pushhub/transport/connection.hpp>
 
@@ -120,7 +120,7 @@ public:
     /// Made by the hub.
     Session(detail::RefPtr<Connection> connection, std::string userId,
             std::shared_ptr<const PathTemplate> path, std::vector<std::string> params,
-            HttpRequest request, std::any data)
+            HttpRequest request, SessionData data)
         : connection_(std::move(connection)),
           userId_(std::move(userId)),
           path_(std::move(path)),
@@ -203,20 +203,23 @@ public:
         connection_->loop().submit(std::move(command));
     }
 
-    /// A place for the application's own data of this session. Not thread-safe: use it in hooks
-    /// of this session only, or guard what it refers to. `data` is null if no `T` was put there.
+    /// A place for the application's own data of this session, of any type. Not thread-safe: use it
+    /// in hooks of this session only, or guard what it refers to. `data` is null if no `T` was put
+    /// there. The hub destroys the data on the session's loop when onClose has returned, so that
+    /// sessions may refer to each other there; from then on `data` is null.
     template <class T, class... Args>
     T& emplaceData(Args&&... args) {
         return data_.emplace<T>(std::forward<Args>(args)...);
     }
     template <class T>
     T* data() noexcept {
-        return std::any_cast<T>(&data_);
+        return data_.get<T>();
     }
 
     // For the hub.
     Connection& connection() const noexcept { return *connection_; }
     HttpRequest takeRequest() noexcept { return std::move(request_); }
+    SessionData takeData() noexcept { return std::exchange(data_, SessionData()); }
     void setForwardedFor(std::string address) {
         forwardedFor_ = std::make_unique<const std::string>(std::move(address));
     }
@@ -247,7 +250,7 @@ private:
     const std::vector<std::string> params_;  // as in path_; empty if the user is the only one
     HttpRequest request_;
     std::unique_ptr<const std::string> forwardedFor_;
-    std::any data_;
+    SessionData data_;
 };
 
 }  // namespace pushhub

@@ -16,7 +16,8 @@ import tempfile
 LAYERS = [
     ("base", ["version.hpp", "config.hpp", "fwd.hpp", "options.hpp", "push_options.hpp",
               "tls_options.hpp", "compression.hpp", "error.hpp", "close_code.hpp",
-              "send_result.hpp", "hub_stats.hpp", "log.hpp", "session_id.hpp", "detail/*",
+              "send_result.hpp", "hub_stats.hpp", "log.hpp", "session_id.hpp", "session_data.hpp",
+              "detail/*",
               "protocol/utf8.hpp", "protocol/frame_header.hpp", "protocol/masking.hpp",
               "protocol/client_frame.hpp",
               "protocol/close_payload.hpp"]),

@@ -619,8 +619,8 @@ opens("4.2.1 a percent-encoded user", line="GET /websocket/%c3%bc HTTP/1.1")
 opens("4.2.1 unknown headers", extra=["X-Unknown: y", "Cookie: a=b; c=d", "Accept: */*"])
 opens("4.2.1 an Origin of the same host", {"Origin": "http://localhost"})
 opens("9.1 an unknown extension is not accepted", {"Sec-WebSocket-Extensions": "x-unknown; a=1"})
-opens("1.9 a subprotocol nobody chose is not accepted",
-      {"Sec-WebSocket-Protocol": "chat, superchat"})
+refused("1.9 subprotocols, none of which is spoken", 400,
+        {"Sec-WebSocket-Protocol": "chat, superchat"})
 opens("4.2.1 Content-Length: 0", {"Content-Length": "0"})
 for offer, lacks in (
         (DEFLATE, b"window_bits"), (f"{DEFLATE}; {BITS}=10", b"client_max"),

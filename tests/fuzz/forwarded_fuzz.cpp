@@ -32,7 +32,7 @@ std::optional<HttpRequest> requestWith(std::string_view name, const std::string&
     HttpRequest request;
     const auto result = HttpRequest::parse(
         "GET / HTTP/1.1\r\nHost: a\r\n" + std::string(name) + ": " + value + "\r\n\r\n", request);
-    if (result.status != pushhub::HttpParseResult::Status::complete) {
+    if (result.status != pushhub::HttpParseResult::State::complete) {
         return std::nullopt;
     }
     return request;

@@ -20,7 +20,7 @@ namespace {
 using pushhub::HttpLimits;
 using pushhub::HttpParseResult;
 using pushhub::HttpRequest;
-using Status = HttpParseResult::Status;
+using Status = HttpParseResult::State;
 
 void require(bool holds) {
     if (!holds) {

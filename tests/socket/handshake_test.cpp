@@ -339,6 +339,33 @@ TEMPLATE_LIST_TEST_CASE("origins", "[handshake]", test::Transports) {
     }
 }
 
+TEMPLATE_LIST_TEST_CASE("subprotocols need somebody who chooses", "[handshake]", test::Transports) {
+    using H = Harness<TestType>;
+    const char* const offer = "Sec-WebSocket-Protocol: v12.stomp, v11.stomp\r\n";
+    typename H::Hub hub(H::options());
+    SECTION("no hook") {
+        Events<std::string> opened;
+        hub.onOpen([&](SessionPtr session) { opened.add(session->userId()); });
+        hub.start();
+        CHECK(H::status(hub, "/websocket/a", offer) == 400);
+        CHECK(H::status(hub, "/websocket/a", "Sec-WebSocket-Protocol: \r\n") == 101);
+        REQUIRE(H::until(hub, [&] { return opened.size() == 1; }));
+        CHECK(hub.stats().handshakesRefusedOtherwise == 1);
+    }
+    SECTION("a hook for the first message only") {
+        hub.onFirstMessage(
+            [](const HandshakePtr& handshake, std::string_view) { handshake->accept(as("a")); });
+        hub.start();
+        CHECK(H::status(hub, "/websocket/a", offer) == 400);
+        CHECK(H::status(hub, "/websocket/a") == 101);
+    }
+    SECTION("a hook may accept without one") {
+        hub.onHandshake([](const HandshakePtr& handshake) { handshake->accept(); });
+        hub.start();
+        CHECK(H::status(hub, "/websocket/a", offer) == 101);
+    }
+}
+
 TEMPLATE_LIST_TEST_CASE("a close code instead of a status", "[handshake]", test::Transports) {
     using H = Harness<TestType>;
     Options options = H::options();

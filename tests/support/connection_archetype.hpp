@@ -1,6 +1,5 @@
 #pragma once
 
-#include <any>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -106,7 +105,7 @@ public:
         auto connection = detail::makeRef<ConnectionArchetype>(loop, SessionId(++lastId_));
         connection->setChannel(channel_);
         return std::make_shared<Session>(std::move(connection), userId, path_, std::move(params),
-                                         HttpRequest(), std::any());
+                                         HttpRequest(), SessionData());
     }
 
     const detail::RefPtr<LoopArchetype> loop;

@@ -18,7 +18,7 @@ HttpRequest requestWith(const std::string& headers) {
     HttpRequest request;
     const auto result =
         HttpRequest::parse("GET / HTTP/1.1\r\nHost: a\r\n" + headers + "\r\n", request);
-    REQUIRE(result.status == pushhub::HttpParseResult::Status::complete);
+    REQUIRE(result.status == pushhub::HttpParseResult::State::complete);
     return request;
 }
 

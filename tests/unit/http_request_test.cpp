@@ -12,7 +12,7 @@
 using pushhub::HttpLimits;
 using pushhub::HttpParseResult;
 using pushhub::HttpRequest;
-using Status = HttpParseResult::Status;
+using Status = HttpParseResult::State;
 
 namespace {
 

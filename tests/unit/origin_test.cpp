@@ -146,10 +146,10 @@ TEST_CASE("An origin is judged by an exact list", "[origin]") {
     REQUIRE(rows.size() > 60);
     for (const Row& row : rows) {
         INFO(row.origin);
-        CHECK(policy.check(row.origin) == row.verdict);
+        CHECK(policy.judge(row.origin) == row.verdict);
     }
     const std::string withNul("https://app.example.com\0", 24);
-    CHECK(policy.check(withNul) == no);
+    CHECK(policy.judge(withNul) == no);
     CHECK_FALSE(policy.any());
     CHECK_FALSE(policy.empty());
 }
@@ -158,18 +158,18 @@ TEST_CASE("Any origin is one that is said explicitly, and still has to be one", 
     const OriginPolicy any({"*"});
     CHECK(any.any());
     CHECK_FALSE(any.empty());
-    CHECK(any.check("https://evil.example") == Verdict::allowed);
-    CHECK(any.check("") == Verdict::absent);
-    CHECK(any.check("http://[::1]:3000") == Verdict::allowed);
+    CHECK(any.judge("https://evil.example") == Verdict::allowed);
+    CHECK(any.judge("") == Verdict::absent);
+    CHECK(any.judge("http://[::1]:3000") == Verdict::allowed);
     for (const char* origin :
          {"null", "evil.example", "https://evil.example/", "https://a b", "file://", "file:///",
           "capacitor://localhost", "chrome-extension://abcdefghijklmnop", "app://-"}) {
         INFO(origin);
-        CHECK(any.check(origin) == Verdict::refused);
+        CHECK(any.judge(origin) == Verdict::refused);
     }
     const OriginPolicy both({"https://app.example.com", "*"});
     CHECK(both.any());
-    CHECK(both.check("https://evil.example") == Verdict::allowed);
+    CHECK(both.judge("https://evil.example") == Verdict::allowed);
 }
 
 TEST_CASE("The origin of an app is allowed if it is named", "[origin]") {
@@ -200,16 +200,16 @@ TEST_CASE("The origin of an app is allowed if it is named", "[origin]") {
             const OriginPolicy policy({"https://app.example.com", entry + end});
             for (const std::string& origin : origins) {
                 INFO(origin);
-                CHECK((policy.check(origin) == Verdict::allowed) == (origin == entry));
+                CHECK((policy.judge(origin) == Verdict::allowed) == (origin == entry));
             }
             CHECK_FALSE(policy.empty());
             CHECK_FALSE(policy.any());
-            CHECK(policy.check("https://localhost") == Verdict::refused);
-            CHECK(policy.check("http://app.example.com") == Verdict::refused);
+            CHECK(policy.judge("https://localhost") == Verdict::refused);
+            CHECK(policy.judge("http://app.example.com") == Verdict::refused);
         }
         CHECK_FALSE(OriginPolicy({entry}).empty());
-        CHECK(OriginPolicy({"*"}).check(entry) == Verdict::refused);
-        CHECK(OriginPolicy({"https://*.example.com"}).check(entry) == Verdict::refused);
+        CHECK(OriginPolicy({"*"}).judge(entry) == Verdict::refused);
+        CHECK(OriginPolicy({"https://*.example.com"}).judge(entry) == Verdict::refused);
         CHECK_FALSE(isSameOrigin(entry, "localhost"));
         CHECK_FALSE(isSameOrigin(entry, ""));
     }
@@ -217,23 +217,23 @@ TEST_CASE("The origin of an app is allowed if it is named", "[origin]") {
 
 TEST_CASE("Hosts of an app that are not known beforehand are allowed by its scheme", "[origin]") {
     const OriginPolicy policy({"moz-extension://*", "file:///"});
-    CHECK(policy.check("moz-extension://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11") == Verdict::allowed);
-    CHECK(policy.check("MOZ-extension://a") == Verdict::allowed);
+    CHECK(policy.judge("moz-extension://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11") == Verdict::allowed);
+    CHECK(policy.judge("MOZ-extension://a") == Verdict::allowed);
     for (const char* origin :
          {"null", "https://0b8e4e43-ab0a-4e3a-8a3c-0f6f3a2d9a11", "moz-extensionx://a",
           "moz-extension://a/", "moz-extension://*", "moz-extension://a b", "moz-extension:/a",
           "moz-extension://a\x7f", "moz-extension://a\xc3\xbc", "moz-extension://a,b://c"}) {
         INFO(origin);
-        CHECK(policy.check(origin) == Verdict::refused);
+        CHECK(policy.judge(origin) == Verdict::refused);
     }
     // A file has no host. Its origin is "file://" in some browsers, "file:///" in others, and
     // "null" in most, which is another.
-    CHECK(policy.check("file://") == Verdict::allowed);
-    CHECK(policy.check("file:///") == Verdict::allowed);
-    CHECK(policy.check("FILE://") == Verdict::allowed);
-    CHECK(policy.check("file:////") == Verdict::refused);
-    CHECK(policy.check("file:///etc") == Verdict::refused);
-    CHECK(policy.check("file://server") == Verdict::refused);
+    CHECK(policy.judge("file://") == Verdict::allowed);
+    CHECK(policy.judge("file:///") == Verdict::allowed);
+    CHECK(policy.judge("FILE://") == Verdict::allowed);
+    CHECK(policy.judge("file:////") == Verdict::refused);
+    CHECK(policy.judge("file:///etc") == Verdict::refused);
+    CHECK(policy.judge("file://server") == Verdict::refused);
 }
 
 TEST_CASE("An entry may end in a slash, as the address bar shows it", "[origin]") {
@@ -244,19 +244,19 @@ TEST_CASE("An entry may end in a slash, as the address bar shows it", "[origin]"
          {"https://app.example.com", "http://localhost:3000", "https://a.example.org",
           "http://tool.intranet.", "https://a.intranet.", "http://[::1]:8080"}) {
         INFO(origin);
-        CHECK(policy.check(origin) == Verdict::allowed);
+        CHECK(policy.judge(origin) == Verdict::allowed);
     }
-    CHECK(policy.check("https://app.example.com/") == Verdict::refused);
-    CHECK(policy.check("http://tool.intranet") == Verdict::refused);
-    CHECK(policy.check("https://a.intranet") == Verdict::refused);
-    CHECK(policy.check("https://example.org") == Verdict::refused);
+    CHECK(policy.judge("https://app.example.com/") == Verdict::refused);
+    CHECK(policy.judge("http://tool.intranet") == Verdict::refused);
+    CHECK(policy.judge("https://a.intranet") == Verdict::refused);
+    CHECK(policy.judge("https://example.org") == Verdict::refused);
 }
 
 TEST_CASE("An empty list refuses every origin", "[origin]") {
     const OriginPolicy none({});
     CHECK(none.empty());
-    CHECK(none.check("https://app.example.com") == Verdict::refused);
-    CHECK(none.check("") == Verdict::absent);
+    CHECK(none.judge("https://app.example.com") == Verdict::refused);
+    CHECK(none.judge("") == Verdict::absent);
 }
 
 TEST_CASE("A wrong entry is an error that names it", "[origin]") {

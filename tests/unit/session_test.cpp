@@ -1,10 +1,15 @@
 #include <pushhub/session.hpp>
 
+#include <chrono>
 #include <memory>
+#include <mutex>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "support/catch.hpp"
@@ -139,6 +144,222 @@ TEST_CASE("A session carries the application's data", "[session]") {
     session->emplaceData<int>(5);
     CHECK(session->data<Cart>() == nullptr);
     CHECK(*session->data<int>() == 5);
+}
+
+TEST_CASE("A session's data may be of any type", "[session]") {
+    struct Deck {
+        std::vector<std::unique_ptr<int>> cards;
+    };
+    struct Immovable {
+        explicit Immovable(int number) : value(number) {}
+        Immovable(const Immovable&) = delete;
+        Immovable& operator=(const Immovable&) = delete;
+        std::mutex mutex;
+        int value;
+    };
+    SessionMaker make;
+    const SessionPtr session = make("1");
+    CHECK(*session->emplaceData<std::unique_ptr<int>>(std::make_unique<int>(3)) == 3);
+    CHECK(**session->data<std::unique_ptr<int>>() == 3);
+    session->emplaceData<Deck>().cards.push_back(std::make_unique<int>(4));
+    CHECK(*session->data<Deck>()->cards[0] == 4);
+    CHECK(session->emplaceData<Immovable>(5).value == 5);
+    CHECK(session->data<Immovable>()->value == 5);
+    CHECK(session->data<Deck>() == nullptr);
+    CHECK(session->data<const Immovable>()->value == 5);
+
+    struct Throws {
+        Throws() { throw std::runtime_error("no"); }
+    };
+    CHECK_THROWS_AS(session->emplaceData<Throws>(), std::runtime_error);
+    CHECK(session->data<Immovable>()->value == 5);
+}
+
+TEST_CASE("An acceptance takes data of any type, moved or copied", "[session]") {
+    struct Deck {
+        std::vector<std::unique_ptr<int>> cards;
+    };
+    for (const bool moved : {true, false}) {
+        RecordedHub hub;
+        hub.hub.onHandshake([&](const HandshakePtr& handshake) {
+            Deck deck;
+            deck.cards.push_back(std::make_unique<int>(7));
+            Acceptance acceptance;
+            acceptance.data = std::move(deck);
+            if (moved) {
+                handshake->accept(std::move(acceptance));
+            } else {
+                handshake->accept(acceptance);
+            }
+        });
+        hub.started();
+        const auto client = hub.connect("1");
+        REQUIRE(hub.opened.size() == 1);
+        REQUIRE(hub.opened[0]->data<Deck>());
+        CHECK(*hub.opened[0]->data<Deck>()->cards[0] == 7);
+    }
+}
+
+TEST_CASE("A session's data is destroyed after onClose, whoever keeps the session", "[session]") {
+    struct Player {
+        SessionPtr opponent;
+        std::shared_ptr<int> alive;
+    };
+    const auto alive = std::make_shared<int>(0);
+    const auto counted = [&] { return alive.use_count() - 1; };
+    SECTION("when the client leaves, and the hook still sees it") {
+        RecordedHub hub;
+        hub.whenOpened = [&](const SessionPtr& session) {
+            session->emplaceData<Player>(Player{nullptr, alive});
+        };
+        bool seen = false;
+        hub.whenClosed = [&](const SessionPtr& session, const CloseInfo&) {
+            seen = session->data<Player>() != nullptr;
+        };
+        hub.started();
+        const auto a = hub.connect("a");
+        const auto b = hub.connect("b");
+        hub.opened[0]->data<Player>()->opponent = hub.opened[1];
+        hub.opened[1]->data<Player>()->opponent = hub.opened[0];
+        const std::vector<std::weak_ptr<Session>> watched(hub.opened.begin(), hub.opened.end());
+        const SessionPtr kept = hub.opened[0];
+        hub.opened.clear();
+        a->close();
+        hub.poll();
+        CHECK(seen);
+        CHECK(counted() == 1);
+        CHECK(kept->data<Player>() == nullptr);
+        CHECK(kept->userId() == "a");
+        b->drop();
+        hub.poll();
+        CHECK(counted() == 0);
+        CHECK(watched[1].expired());
+    }
+    SECTION("when the hook throws, and when the hub stops") {
+        RecordedHub hub;
+        hub.whenOpened = [&](const SessionPtr& session) {
+            session->emplaceData<Player>(Player{session, alive});
+        };
+        hub.whenClosed = [](const SessionPtr&, const CloseInfo&) {
+            throw std::runtime_error("in onClose");
+        };
+        hub.started();
+        const auto a = hub.connect("a");
+        const auto b = hub.connect("b");
+        hub.opened.clear();
+        a->close();
+        hub.poll();
+        CHECK(counted() == 1);
+        hub.hub.stop();
+        CHECK(counted() == 0);
+    }
+    SECTION("when the data uses its session and the hub to the end") {
+        struct Goodbye {
+            RecordedHub* hub;
+            SessionPtr session;
+            ~Goodbye() {
+                CHECK(session->data<std::unique_ptr<Goodbye>>() == nullptr);
+                CHECK_FALSE(hub->hub.isOnline(session->userId()));
+                hub->hub.sendAll(session->userId() + " has left");
+            }
+        };
+        RecordedHub hub;
+        hub.whenOpened = [&](const SessionPtr& session) {
+            auto goodbye = std::make_unique<Goodbye>();
+            goodbye->hub = &hub;
+            goodbye->session = session;
+            session->emplaceData<std::unique_ptr<Goodbye>>(std::move(goodbye));
+        };
+        hub.started();
+        const auto a = hub.connect("a");
+        const auto b = hub.connect("b");
+        a->close();
+        hub.poll();
+        CHECK(b->takeTexts() == std::vector<std::string>{"a has left"});
+    }
+}
+
+TEST_CASE("What a handshake was given is freed when there is no session", "[session]") {
+    struct Claim {
+        HandshakePtr handshake;
+        std::shared_ptr<int> alive;
+    };
+    const auto alive = std::make_shared<int>(0);
+    HandshakePtr kept;
+    const auto claiming = [&](std::string user) {
+        return [&, user = std::move(user)](const HandshakePtr& handshake) {
+            kept = handshake;
+            Acceptance acceptance{user};
+            acceptance.data = Claim{handshake, alive};
+            handshake->accept(acceptance);
+        };
+    };
+    Options options;
+    options.maxSessionsPerUser = 1;
+    {
+        RecordedHub hub(options);
+        hub.hub.onHandshake(claiming("1"));
+        hub.started();
+        const auto first = hub.connect("1");
+        CHECK(alive.use_count() == 2);
+        const auto second = hub.connect("1");  // 409
+        CHECK(second->status() == 409);
+        CHECK(alive.use_count() == 2);
+        const auto other = hub.connect("2");  // 403: the path names another user
+        CHECK(other->status() == 403);
+        CHECK(alive.use_count() == 2);
+        first->drop();
+        hub.poll();
+        CHECK(alive.use_count() == 1);
+    }
+    const std::weak_ptr<Handshake> watched = kept;
+    kept = nullptr;
+    CHECK(watched.expired());
+}
+
+TEST_CASE("A client that leaves before its first message is freed", "[session]") {
+    std::vector<std::weak_ptr<Handshake>> watched;
+    RecordedHub hub;
+    hub.hub.onHandshake([&](const HandshakePtr& handshake) {
+        watched.emplace_back(handshake);
+        handshake->accept();
+    });
+    hub.hub.onFirstMessage(
+        [&](const HandshakePtr& handshake, std::string_view) { watched.emplace_back(handshake); });
+    hub.started();
+    const auto silent = hub.connect("1");
+    const auto undecided = hub.connect("2");
+    const auto there = hub.connect("3");
+    undecided->send("first");
+    hub.poll();
+    silent->drop();
+    undecided->drop();
+    hub.poll();
+    REQUIRE(watched.size() == 4);
+    CHECK(watched[0].expired());
+    CHECK(watched[1].expired());
+    CHECK(watched[3].expired());
+    hub.hub.stop();
+    CHECK(watched[2].expired());
+}
+
+TEST_CASE("A session that is kept may be used when its hub has gone", "[session]") {
+    std::weak_ptr<Session> watched;
+    {
+        SessionPtr kept;
+        {
+            RecordedHub hub;
+            hub.started();
+            const auto client = hub.connect("1");
+            kept = hub.opened[0];
+        }
+        watched = kept;
+        kept->expireAt(std::chrono::system_clock::now());
+        CHECK_FALSE(kept->close());
+        CHECK(kept->send("late").closing == 1);
+        kept->emplaceData<int>(1);
+    }
+    CHECK(watched.expired());
 }
 
 TEST_CASE("A session that is kept outlives its connection and its hub", "[session]") {

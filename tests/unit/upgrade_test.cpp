@@ -106,11 +106,11 @@ std::string nul(const std::string& before, const std::string& after) {
 int statusOf(std::string_view bytes, HttpRequest& request, std::size_t alreadyScanned = 0) {
     const HttpParseResult result = HttpRequest::parse(bytes, request, {}, alreadyScanned);
     switch (result.status) {
-        case HttpParseResult::Status::incomplete:
+        case HttpParseResult::State::incomplete:
             return 0;
-        case HttpParseResult::Status::invalid:
+        case HttpParseResult::State::invalid:
             return result.httpStatus;
-        case HttpParseResult::Status::complete:
+        case HttpParseResult::State::complete:
             break;
     }
     CHECK(result.consumed == bytes.size());
@@ -753,7 +753,7 @@ TEST_CASE("The status does not depend on where the handshake is cut", "[upgrade]
         INFO(row.name);
         HttpRequest whole;
         const HttpParseResult expected = HttpRequest::parse(row.head, whole);
-        const bool wellFormed = expected.status == HttpParseResult::Status::complete;
+        const bool wellFormed = expected.status == HttpParseResult::State::complete;
         bool asExpected = true;
         for (std::size_t length = 0; length < row.head.size() && asExpected; ++length) {
             // A copy of exactly this length lets the sanitizers see a read beyond it.
@@ -761,12 +761,12 @@ TEST_CASE("The status does not depend on where the handshake is cut", "[upgrade]
             std::memcpy(copy.get(), row.head.data(), length);
             HttpRequest request;
             const HttpParseResult result = HttpRequest::parse({copy.get(), length}, request);
-            if (result.status == HttpParseResult::Status::invalid) {
+            if (result.status == HttpParseResult::State::invalid) {
                 // Some are refused before they end, but only as the whole would be.
                 asExpected = !wellFormed && result.httpStatus == expected.httpStatus &&
                              std::strcmp(result.reason, expected.reason) == 0;
             } else {
-                asExpected = result.status == HttpParseResult::Status::incomplete &&
+                asExpected = result.status == HttpParseResult::State::incomplete &&
                              result.consumed == 0 && request.method().empty();
             }
             INFO("cut at " << length);
@@ -796,14 +796,14 @@ TEST_CASE("The status does not depend on how many bytes come at once", "[upgrade
 TEST_CASE("What follows a handshake is left alone", "[upgrade]") {
     for (const Row& row : allRows()) {
         HttpRequest request;
-        if (HttpRequest::parse(row.head, request).status != HttpParseResult::Status::complete) {
+        if (HttpRequest::parse(row.head, request).status != HttpParseResult::State::complete) {
             continue;
         }
         INFO(row.name);
         const std::string more = row.head + "\x81\x85 a frame\r\n\r\n";
         HttpRequest withMore;
         const HttpParseResult result = HttpRequest::parse(more, withMore);
-        CHECK(result.status == HttpParseResult::Status::complete);
+        CHECK(result.status == HttpParseResult::State::complete);
         CHECK(result.consumed == row.head.size());
         CHECK(withMore.target() == request.target());
     }
@@ -812,7 +812,7 @@ TEST_CASE("What follows a handshake is left alone", "[upgrade]") {
 TEST_CASE("A request that asks for WebSocket badly still asks for it", "[upgrade]") {
     const auto asks = [](const std::string& head) {
         HttpRequest request;
-        REQUIRE(HttpRequest::parse(head, request).status == HttpParseResult::Status::complete);
+        REQUIRE(HttpRequest::parse(head, request).status == HttpParseResult::State::complete);
         return protocol::isUpgradeRequest(request);
     };
     CHECK(asks(join(good())));
@@ -831,7 +831,7 @@ TEST_CASE("A reason is there for each refusal and for nothing else", "[upgrade]"
         INFO(row.name);
         HttpRequest request;
         const HttpParseResult result = HttpRequest::parse(row.head, request);
-        const char* reason = result.status == HttpParseResult::Status::complete
+        const char* reason = result.status == HttpParseResult::State::complete
                                  ? protocol::checkUpgrade(request).reason
                                  : result.reason;
         CHECK((std::strlen(reason) == 0) == (row.status == 101));

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <any>
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -15,9 +15,11 @@
 #include <vector>
 
 #include <pushhub/auth/token_sources.hpp>
+#include <pushhub/detail/shared_function.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/handshake.hpp>
 #include <pushhub/http/response.hpp>
+#include <pushhub/session_data.hpp>
 
 namespace pushhub::auth {
 
@@ -28,7 +30,7 @@ struct Identity {
     /// When the token ends, and the session with it.
     std::optional<std::chrono::system_clock::time_point> expires{};
     /// Becomes the session's data, see `Session::data`.
-    std::any data{};
+    SessionData data{};
 };
 
 namespace detail {
@@ -96,20 +98,25 @@ private:
 
 namespace detail {
 
-using Check = std::function<void(std::string token, Decision decide)>;
+using Check = pushhub::detail::SharedFunction<void(std::string token, Decision decide)>;
 
 /// The host's check of a token, of either kind.
 template <class HostCheck>
-Check makeCheck(HostCheck check) {
+Check makeCheck(HostCheck hostCheck) {
+    if (pushhub::detail::isNull(hostCheck)) {
+        throw std::invalid_argument("pushhub: the check of a token is null");
+    }
     if constexpr (std::is_invocable_v<HostCheck&, std::string, Decision>) {
-        return Check(std::move(check));
+        return Check(std::move(hostCheck));
     } else {
         static_assert(
             std::is_invocable_r_v<std::optional<Identity>, HostCheck&, const std::string&>,
             "pushhub: the check of a token is std::optional<Identity>(const std::string& token) or "
             "void(std::string token, auth::Decision decide)");
-        return [check = std::move(check)](const std::string& token,
-                                          const Decision& decide) mutable { decide(check(token)); };
+        return [hostCheck = std::move(hostCheck)](const std::string& token,
+                                                  const Decision& decide) mutable {
+            decide(std::invoke(hostCheck, token));
+        };
     }
 }
 
@@ -124,21 +131,22 @@ Check makeCheck(HostCheck check) {
 /// token that only a cookie brought gets 403 when the request has no Origin, for then nothing says
 /// which page made the browser send it; which origins may come is `Options::allowedOrigins`.
 ///
-/// `check` is yours, either `std::optional<Identity>(const std::string& token)`, which must not
+/// The check is yours, either `std::optional<Identity>(const std::string& token)`, which must not
 /// block, or `void(std::string token, auth::Decision decide)`, which may keep `decide` and call it
 /// later from any thread. No identity gets 401; another user than the one of the path gets 403
 /// (the hub sees to it); what the check throws is a failed hook, 500. Both are called on the
 /// hub's loops, several at once. No token is ever part of an answer or an error.
 class Authenticator {
 public:
-    /// Throws std::invalid_argument without any source, and for a `realm` (of WWW-Authenticate)
-    /// that has control characters, quotes or backslashes.
+    /// Throws std::invalid_argument without any source or check, and for a `realm` (of
+    /// WWW-Authenticate) that has control characters, quotes or backslashes.
     template <class HostCheck>
-    Authenticator(std::vector<TokenSource> sources, HostCheck check, std::string realm = {})
+    Authenticator(std::vector<TokenSource> sources, HostCheck hostCheck, std::string realm = {})
         : sources_(std::move(sources)),
-          check_(detail::makeCheck(std::move(check))),
+          check_(detail::makeCheck(std::move(hostCheck))),
           realm_(std::move(realm)) {
-        if (sources_.empty()) {
+        if (sources_.empty() || !std::all_of(sources_.begin(), sources_.end(),
+                                             [](const TokenSource& s) { return s != nullptr; })) {
             throw std::invalid_argument("pushhub: an Authenticator without a TokenSource");
         }
         if (!pushhub::detail::isFieldValue(realm_) ||
@@ -154,8 +162,8 @@ public:
         std::string subprotocol;
         for (const TokenSource& source : sources_) {
             TokenSearch search = source(request);
-            if (search.malformed) {
-                handshake->reject(400, std::string(search.malformed) + "\n");
+            if (!search.malformed.empty()) {
+                handshake->reject(400, std::move(search.malformed) + "\n");
                 return;
             }
             if (subprotocol.empty()) {
@@ -187,16 +195,16 @@ private:
     std::string realm_;
 };
 
-/// A hook for `PushHub::onFirstMessage` that takes the whole first message as the token. `check`
+/// A hook for `PushHub::onFirstMessage` that takes the whole first message as the token. The check
 /// is that of `Authenticator`; a message that no token can be (empty, with control characters) is
 /// refused without asking it. Refused is closed with 4401.
 template <class HostCheck>
-std::function<void(const HandshakePtr&, std::string_view)> firstMessage(HostCheck check) {
-    return [check = detail::makeCheck(std::move(check))](const HandshakePtr& handshake,
-                                                         std::string_view text) {
+auto firstMessage(HostCheck hostCheck) {
+    return [checkToken = detail::makeCheck(std::move(hostCheck))](const HandshakePtr& handshake,
+                                                                  std::string_view text) {
         const Decision decide(handshake, {}, {});
         if (detail::isTokenText(text)) {
-            check(std::string(text), decide);
+            checkToken(std::string(text), decide);
         } else {
             decide(std::nullopt);
         }

@@ -3,7 +3,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -17,6 +16,7 @@
 
 #include <pushhub/auth/authenticator.hpp>
 #include <pushhub/auth/base64url.hpp>
+#include <pushhub/detail/unique_function.hpp>
 
 namespace pushhub::auth {
 
@@ -34,7 +34,7 @@ namespace pushhub::auth {
 class TicketOffice {
 public:
     using Clock = std::chrono::steady_clock;
-    using Now = std::function<Clock::time_point()>;
+    using Now = pushhub::detail::UniqueFunction<Clock::time_point()>;
 
     /// At most `limit` tickets wait to be redeemed; beyond it the one that would expire next is
     /// dropped. `now` is for tests. Throws std::invalid_argument for a limit of 0.
@@ -102,7 +102,7 @@ private:
 
     static std::string randomText() {
         using Source = std::random_device;
-        static_assert(Source::max() >= std::numeric_limits<std::uint32_t>::max());
+        static_assert((Source::max)() >= (std::numeric_limits<std::uint32_t>::max)());
         Source source;
         std::string bytes;
         for (int word = 0; word < 6; ++word) {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include <pushhub/auth/base64url.hpp>
+#include <pushhub/detail/shared_function.hpp>
 #include <pushhub/http/cookies.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/syntax.hpp>
@@ -31,13 +31,14 @@ struct TokenSearch {
     std::optional<Token> token{};
     /// The subprotocol that the client expects as the answer, whoever's token decides; or "".
     std::string subprotocol{};
-    /// Set if a token is there but malformed or ambiguous: a constant text that holds nothing of
-    /// what the client sent.
-    const char* malformed = nullptr;
+    /// Set if a token is there but malformed or ambiguous: why. It is sent to the client, so it
+    /// should hold nothing of the token.
+    std::string malformed{};
 };
 
-/// Looks for a token in one place of a request. Called from any thread, several at once.
-using TokenSource = std::function<TokenSearch(const HttpRequest&)>;
+/// Looks for a token in one place of a request: any callable `TokenSearch(const HttpRequest&)`.
+/// Called from any thread, several at once; copies call the same one.
+using TokenSource = pushhub::detail::SharedFunction<TokenSearch(const HttpRequest&)>;
 
 namespace detail {
 
@@ -96,12 +97,12 @@ inline TokenSource bearerHeader() {
         }
         constexpr std::string_view scheme = "Bearer";
         const std::string_view value = request.header("Authorization");
-        const std::size_t end = std::min(value.find(' '), value.size());
+        const std::size_t end = (std::min)(value.find(' '), value.size());
         if (!pushhub::detail::equalsIgnoreCase(value.substr(0, end), scheme)) {
             return {};
         }
         const std::string_view token =
-            value.substr(std::min(value.find_first_not_of(' ', end), value.size()));
+            value.substr((std::min)(value.find_first_not_of(' ', end), value.size()));
         if (!detail::isB64Token(token)) {
             return detail::malformed("the bearer token is malformed");
         }

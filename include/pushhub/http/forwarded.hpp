@@ -54,7 +54,7 @@ inline bool parseIpv4(std::string_view text, std::uint8_t* bytes) noexcept {
             return false;
         }
         bytes[i] = static_cast<std::uint8_t>(*number);
-        text.remove_prefix(std::min(end + 1, text.size()));
+        text.remove_prefix((std::min)(end + 1, text.size()));
     }
     return true;
 }
@@ -69,7 +69,7 @@ inline bool parseIpv6(std::string_view text, std::array<std::uint8_t, 16>& bytes
         text.remove_prefix(2);
     }
     while (!text.empty()) {
-        const std::size_t end = std::min(text.find(':'), text.size());
+        const std::size_t end = (std::min)(text.find(':'), text.size());
         const std::string_view group = text.substr(0, end);
         const bool last = end == text.size();
         if (group.find('.') != std::string_view::npos) {
@@ -284,7 +284,7 @@ inline std::optional<IpEndpoint> parseForwardedElement(std::string_view element)
             element = trim(element.substr(end + 1));
         } else {
             value = trim(element.substr(0, element.find(';')));
-            element.remove_prefix(std::min(element.find(';'), element.size()));
+            element.remove_prefix((std::min)(element.find(';'), element.size()));
         }
         if (!element.empty()) {
             if (element.front() != ';') {

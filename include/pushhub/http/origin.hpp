@@ -189,7 +189,7 @@ public:
 
     /// Judges the value of an Origin header, "" if there is none. What is malformed is refused,
     /// whatever the list says. Linear in the list; allocates nothing. Any thread.
-    Verdict check(std::string_view originHeader) const noexcept {
+    Verdict judge(std::string_view originHeader) const noexcept {
         if (originHeader.empty()) {
             return Verdict::absent;
         }

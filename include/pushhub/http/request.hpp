@@ -29,12 +29,12 @@ struct HttpLimits {
 
 /// What `HttpRequest::parse` found.
 struct HttpParseResult {
-    enum class Status : std::uint8_t {
+    enum class State : std::uint8_t {
         complete,    ///< a whole head was parsed
         incomplete,  ///< so far nothing wrong, but the head has not ended
         invalid      ///< answer with `httpStatus` and close the connection
     };
-    Status status = Status::incomplete;
+    State status = State::incomplete;
     /// Bytes that the head took, when complete; what follows them belongs to the next protocol.
     std::size_t consumed = 0;
     /// 400, 413, 414, 431, 501 or 505, when invalid.
@@ -86,7 +86,7 @@ public:
 
     /// The target after '?', undecoded; "" without a query.
     std::string_view rawQuery() const {
-        return target().substr(std::min(pathLength() + 1, targetLength()));
+        return target().substr((std::min)(pathLength() + 1, targetLength()));
     }
 
     /// "HTTP/1.1".
@@ -201,7 +201,7 @@ private:
     }
 
     static HttpParseResult invalid(int httpStatus, const char* reason) {
-        return {HttpParseResult::Status::invalid, 0, httpStatus, reason};
+        return {HttpParseResult::State::invalid, 0, httpStatus, reason};
     }
     static HttpParseResult findHeadEnd(std::string_view bytes, std::size_t start,
                                        const HttpLimits& limits, std::size_t alreadyScanned);
@@ -276,7 +276,7 @@ inline HttpParseResult HttpRequest::parse(std::string_view bytes, HttpRequest& o
                                           const HttpLimits& limits, std::size_t alreadyScanned) {
     const std::size_t start = bytes.substr(0, 2) == "\r\n" ? 2 : 0;
     const HttpParseResult end = findHeadEnd(bytes, start, limits, alreadyScanned);
-    if (end.status != HttpParseResult::Status::complete) {
+    if (end.status != HttpParseResult::State::complete) {
         return end;
     }
     const std::string_view head = bytes.substr(start, end.consumed - start);
@@ -285,13 +285,13 @@ inline HttpParseResult HttpRequest::parse(std::string_view bytes, HttpRequest& o
     HttpRequest request;
     HttpParseResult result =
         request.parseRequestLine(head.substr(0, lineEnd - 2), head.size(), limits);
-    if (result.status == HttpParseResult::Status::complete) {
+    if (result.status == HttpParseResult::State::complete) {
         result = request.parseFields(head.substr(lineEnd, head.size() - lineEnd - 2), limits);
     }
-    if (result.status == HttpParseResult::Status::complete) {
+    if (result.status == HttpParseResult::State::complete) {
         result = request.checkFraming();
     }
-    if (result.status == HttpParseResult::Status::complete) {
+    if (result.status == HttpParseResult::State::complete) {
         result.consumed = end.consumed;
         out = std::move(request);
     }
@@ -305,14 +305,15 @@ inline HttpParseResult HttpRequest::findHeadEnd(std::string_view bytes, std::siz
                                                 std::size_t alreadyScanned) {
     // A method, two spaces, the version and the line end fit into this beside the target.
     constexpr std::size_t lineReserve = 64;
-    const std::size_t maxHead = std::min(limits.maxHeadBytes, largestHead);
-    const std::size_t maxLine = start + std::min(limits.maxTargetBytes, largestHead) + lineReserve;
-    const std::size_t size = std::min(bytes.size(), start + maxHead);
+    const std::size_t maxHead = (std::min)(limits.maxHeadBytes, largestHead);
+    const std::size_t maxLine =
+        start + (std::min)(limits.maxTargetBytes, largestHead) + lineReserve;
+    const std::size_t size = (std::min)(bytes.size(), start + maxHead);
 
     if (bytes.size() > start && !detail::isTokenChar(bytes[start]) && bytes != "\r") {
         return invalid(400, "the request does not start with a method");
     }
-    std::size_t at = std::min(std::max(start, alreadyScanned), size);
+    std::size_t at = (std::min)((std::max)(start, alreadyScanned), size);
     const bool lineMayBeTooLong = at <= maxLine && size > maxLine;
     const std::size_t lineEnd = lineMayBeTooLong ? bytes.find('\n', start) : 0;
     const std::size_t stop = lineEnd > maxLine ? maxLine : size;
@@ -326,7 +327,7 @@ inline HttpParseResult HttpRequest::findHeadEnd(std::string_view bytes, std::siz
             return invalid(400, "a line ends without CR LF");
         }
         if (lf >= 3 && bytes.compare(lf - 3, 2, "\r\n") == 0) {
-            return {HttpParseResult::Status::complete, lf + 1, 0, ""};
+            return {HttpParseResult::State::complete, lf + 1, 0, ""};
         }
         at = lf + 1;
     }
@@ -369,7 +370,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
         return invalid(414, "the request target is too long");
     }
     const HttpParseResult form = findOriginForm(method, target);
-    if (form.status != HttpParseResult::Status::complete) {
+    if (form.status != HttpParseResult::State::complete) {
         return form;
     }
 
@@ -392,8 +393,8 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
     }
     store16(block + targetLengthAt, length);
     const std::string_view stored(targetCopy, length);
-    store16(block + pathLengthAt, std::min(stored.find('?'), length));
-    return {HttpParseResult::Status::complete, 0, 0, ""};
+    store16(block + pathLengthAt, (std::min)(stored.find('?'), length));
+    return {HttpParseResult::State::complete, 0, 0, ""};
 }
 
 /// Checks the target and reduces the absolute form to path and query.
@@ -405,7 +406,7 @@ inline HttpParseResult HttpRequest::findOriginForm(std::string_view method,
             return invalid(400, "the request target has a character that is not allowed");
         }
     }
-    constexpr HttpParseResult good{HttpParseResult::Status::complete, 0, 0, ""};
+    constexpr HttpParseResult good{HttpParseResult::State::complete, 0, 0, ""};
     if (!target.empty() && target.front() == '/') {
         return good;
     }
@@ -420,7 +421,7 @@ inline HttpParseResult HttpRequest::findOriginForm(std::string_view method,
                 continue;
             }
             const std::string_view rest = target.substr(colon + 3);
-            const std::size_t authorityLength = std::min(rest.find_first_of("/?"), rest.size());
+            const std::size_t authorityLength = (std::min)(rest.find_first_of("/?"), rest.size());
             if (isHost(rest.substr(0, authorityLength))) {
                 target = rest.substr(authorityLength);
                 return good;
@@ -450,7 +451,7 @@ inline bool HttpRequest::isHost(std::string_view host) {
             return false;
         }
     } else {
-        const std::size_t colon = std::min(host.find(':'), host.size());
+        const std::size_t colon = (std::min)(host.find(':'), host.size());
         name = host.substr(0, colon);
         rest = host.substr(colon);
         for (std::size_t i = 0; i < name.size(); ++i) {
@@ -549,7 +550,7 @@ inline HttpParseResult HttpRequest::parseFields(std::string_view lines, const Ht
         out += value.size();
     }
     store16(block_.get() + fieldCountAt, count);
-    return {HttpParseResult::Status::complete, 0, 0, ""};
+    return {HttpParseResult::State::complete, 0, 0, ""};
 }
 
 /// The headers that decide whose request this is and where it ends.
@@ -594,7 +595,7 @@ inline HttpParseResult HttpRequest::checkFraming() {
         return invalid(413, "a GET or HEAD request has a body");
     }
     block_[bodyAt] = hasLength || hasCoding ? 1 : 0;
-    return {HttpParseResult::Status::complete, 0, 0, ""};
+    return {HttpParseResult::State::complete, 0, 0, ""};
 }
 
 }  // namespace pushhub

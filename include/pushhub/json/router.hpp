@@ -13,6 +13,7 @@
 
 #include <rapidjson/document.h>
 
+#include <pushhub/detail/shared_function.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/json/detail/parse.hpp>
 #include <pushhub/json/detail/scan.hpp>
@@ -77,9 +78,12 @@ inline std::optional<std::string_view> stringField(const rapidjson::Value& objec
 class Router {
 public:
     /// The object lives for the call only, and its content is the peer's: `object["x"]` asserts
-    /// that the member exists, so use `stringField` or FindMember and check the type.
-    using Handler = std::function<void(const SessionPtr&, const rapidjson::Value& object)>;
-    using ErrorHandler = std::function<void(const SessionPtr&, const RouteError&)>;
+    /// that the member exists, so use `stringField` or FindMember and check the type. Copies of a
+    /// handler, and of its router, call the same one.
+    using Handler =
+        pushhub::detail::SharedFunction<void(const SessionPtr&, const rapidjson::Value& object)>;
+    using ErrorHandler =
+        pushhub::detail::SharedFunction<void(const SessionPtr&, const RouteError&)>;
 
     /// Throws std::invalid_argument if an option is out of its range.
     explicit Router(RouterOptions options = {}) : options_(std::move(options)) {

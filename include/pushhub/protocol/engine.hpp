@@ -257,7 +257,7 @@ private:
 
     EngineEvent readPayload(Bytes& bytes) {
         const auto available = static_cast<std::uint64_t>(bytes.end - bytes.next);
-        const std::size_t size = std::min(frame_.left, available);
+        const std::size_t size = (std::min)(frame_.left, available);
         mask(bytes.next, size, frame_.key, frame_.length - frame_.left);
         const std::string_view piece(bytes.next, size);
         bytes.next += size;

@@ -14,7 +14,7 @@ namespace detail {
 
 /// Takes what `text` begins with: spaces and tabs, then the longest token, which may be "".
 inline std::string_view takeToken(std::string_view& text) {
-    text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size()));
+    text.remove_prefix((std::min)(text.find_first_not_of(" \t"), text.size()));
     std::size_t size = 0;
     while (size < text.size() && pushhub::detail::isTokenChar(text[size])) {
         ++size;

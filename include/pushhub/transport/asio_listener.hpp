@@ -179,7 +179,7 @@ private:
             acceptAt(rateReached_);
             return true;
         }
-        rateReached_ = std::max(rateReached_, now - std::chrono::seconds(1));
+        rateReached_ = (std::max)(rateReached_, now - std::chrono::seconds(1));
         return false;
     }
 

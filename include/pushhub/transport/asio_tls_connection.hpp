@@ -249,7 +249,7 @@ private:
         std::array<char, TlsLoop::maxRecord>& joined = tls().joined;
         std::size_t size = 0;
         for (; count > 0 && size < joined.size(); --count, ++buffers) {
-            const std::size_t part = std::min(buffers->size - started, joined.size() - size);
+            const std::size_t part = (std::min)(buffers->size - started, joined.size() - size);
             std::copy_n(buffers->data + started, part, joined.data() + size);
             size += part;
             started = 0;

@@ -6,7 +6,6 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -19,6 +18,7 @@
 #include <pushhub/detail/cpu_count.hpp>
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/detail/unique_function.hpp>
 #include <pushhub/transport/asio_listener.hpp>
 #include <pushhub/transport/transport.hpp>
 
@@ -179,7 +179,7 @@ public:
     }
 
     /// Calls `function` on another thread, which is joined by the next `start` or the destructor.
-    void later(std::function<void()> function) {
+    void later(detail::UniqueFunction<void()> function) {
         const std::lock_guard<std::mutex> lock(laterMutex_);
         later_.emplace_back(std::move(function));
     }
@@ -417,7 +417,7 @@ private:
                 }
             }
             const auto now = std::chrono::steady_clock::now();
-            if (latch.waitUntil(std::min(deadline, now + pause))) {
+            if (latch.waitUntil((std::min)(deadline, now + pause))) {
                 return true;
             }
             if (now >= deadline) {
@@ -426,7 +426,7 @@ private:
         }
     }
 
-    static constexpr auto forEver = std::chrono::steady_clock::time_point::max();
+    static constexpr auto forEver = (std::chrono::steady_clock::time_point::max)();
     static constexpr std::chrono::milliseconds pause{1};
 
     // How long beyond the deadline a host's io_context may take before this thread does the work.

@@ -372,7 +372,7 @@ private:
     std::atomic<TimePoint::rep> lastSeen_{0};
     TimePoint pinged_;    // when the ping left that is not answered
     TimePoint progress_;  // while blocked: when the socket last took something
-    TimePoint expires_ = TimePoint::max();
+    TimePoint expires_ = (TimePoint::max)();
     std::atomic<std::uint32_t> roundTrip_{0};  // microseconds
     std::atomic<std::uint8_t> window_{0};
     Phase phase_ = Phase::handshake;
@@ -502,7 +502,7 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     HttpRequest request;
     const HttpParseResult result =
         HttpRequest::parse(bytes, request, limits, handshake_ ? handshake_->scanned : 0);
-    if (result.status == HttpParseResult::Status::incomplete) {
+    if (result.status == HttpParseResult::State::incomplete) {
         if (!handshake_) {
             handshake_ = std::make_unique<HandshakeState>();
             handshake_->bytes = bytes;
@@ -510,7 +510,7 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
         handshake_->scanned = bytes.size();
         return;
     }
-    if (result.status == HttpParseResult::Status::invalid) {
+    if (result.status == HttpParseResult::State::invalid) {
         rejectHandshake({result.httpStatus, std::string(result.reason) + "\n"});
         return;
     }
@@ -1160,22 +1160,22 @@ inline void Connection::schedule() {
     TimePoint next = expires_;
     if (blocked_) {
         if (options().stallTimeout.count() > 0) {
-            next = std::min(next, progress_ + options().stallTimeout);
+            next = (std::min)(next, progress_ + options().stallTimeout);
         }
     } else if (pinged_ != TimePoint()) {
-        next = std::min(next, pinged_ + options().pongTimeout);
+        next = (std::min)(next, pinged_ + options().pongTimeout);
     } else if (options().pingInterval.count() > 0) {
-        next = std::min(next, pingDue());
+        next = (std::min)(next, pingDue());
     }
     if ((pausedFor_ & tooFast) != 0) {
-        next = std::min(next, std::max(inboundRate_->messages, inboundRate_->bytes));
+        next = (std::min)(next, (std::max)(inboundRate_->messages, inboundRate_->bytes));
     }
-    if (next == TimePoint::max()) {
+    if (next == (TimePoint::max)()) {
         loop_->disarmTimer(*this);
         return;
     }
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - loop_->now());
-    loop_->armTimer(*this, std::max(left, std::chrono::milliseconds(1)));
+    loop_->armTimer(*this, (std::max)(left, std::chrono::milliseconds(1)));
 }
 
 // Up to a quarter earlier than the interval says, differently for each session and each time, so
@@ -1255,7 +1255,7 @@ inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t 
     }
     const TimePoint now = loop_->now();
     TimePoint& full = (*inboundRate_).*due;
-    full = std::max(full, now - std::chrono::seconds(1)) +
+    full = (std::max)(full, now - std::chrono::seconds(1)) +
            std::chrono::duration_cast<TimePoint::duration>(
                std::chrono::nanoseconds(1'000'000'000 * amount / perSecond));
     if (full <= now) {

@@ -42,7 +42,7 @@ public:
         return queue([&] {
             const std::size_t needed = inbox_.size() + count;
             if (needed > inbox_.capacity()) {
-                inbox_.reserve(std::max(needed, 2 * inbox_.capacity()));  // all of them, or none
+                inbox_.reserve((std::max)(needed, 2 * inbox_.capacity()));  // all of them, or none
             }
             for (std::size_t i = 0; i < count; ++i) {
                 inbox_.push_back(std::move(commands[i]));
@@ -618,7 +618,7 @@ private:
         for (const auto& channel : channels_) {
             std::atomic<std::uint64_t>& lag = channel->hubCounters->lagMicroseconds;
             const std::uint64_t before = lag.load(std::memory_order_relaxed);
-            lag.store(std::max(micros, before - before / 32), std::memory_order_relaxed);
+            lag.store((std::max)(micros, before - before / 32), std::memory_order_relaxed);
         }
     }
 

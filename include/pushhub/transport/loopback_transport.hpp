@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -20,6 +19,7 @@
 
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/detail/unique_function.hpp>
 #include <pushhub/protocol/client_frame.hpp>
 #include <pushhub/transport/event_loop.hpp>
 #include <pushhub/transport/transport.hpp>
@@ -82,7 +82,7 @@ public:
 
 private:
     std::size_t room() const noexcept {
-        return pipe_->window - std::min(pipe_->window, pipe_->toClient.size());
+        return pipe_->window - (std::min)(pipe_->window, pipe_->toClient.size());
     }
 
     std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
@@ -94,7 +94,7 @@ private:
         std::size_t written = 0;
         try {
             for (std::size_t i = 0; i < count; ++i) {
-                const std::size_t size = std::min(buffers[i].size, room());
+                const std::size_t size = (std::min)(buffers[i].size, room());
                 pipe_->toClient.append(buffers[i].data, size);
                 written += size;
             }
@@ -399,7 +399,7 @@ public:
         return current && current->onLoop();
     }
 
-    void later(std::function<void()> function) {
+    void later(detail::UniqueFunction<void()> function) {
         const std::lock_guard<std::mutex> lock(loopMutex_);
         later_.push_back(std::move(function));
     }
@@ -446,7 +446,7 @@ public:
             pollLocked();
             finishWithLast();
         }
-        std::vector<std::function<void()>> functions;
+        std::vector<detail::UniqueFunction<void()>> functions;
         {
             const std::lock_guard<std::mutex> lock(loopMutex_);
             functions.swap(later_);
@@ -536,7 +536,8 @@ private:
     mutable std::mutex loopMutex_;
     detail::RefPtr<detail::LoopbackLoop> loop_;
     std::vector<std::shared_ptr<LoopbackClient>> clients_;
-    std::vector<std::function<void()>> later_;  // at the end of the `poll` whose hook asked for it
+    // At the end of the `poll` whose hook asked for it.
+    std::vector<detail::UniqueFunction<void()>> later_;
     std::vector<TransportHandler*> handlers_;
     std::uint64_t nextId_ = 0;
 };

@@ -42,6 +42,10 @@ inline bool isOfNumber(char c) noexcept {
     return isDigit(c) || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
 }
 
+// A name of RapidJSON's handlers that Xlib.h makes a macro.
+#pragma push_macro("Bool")
+#undef Bool
+
 /// Passes a parser's events on to `Target`, with each double read again from the text.
 template <class Target>
 class Handler {
@@ -214,5 +218,7 @@ inline std::optional<Problem> parse(std::string_view text, rapidjson::Document& 
         return problem;
     });
 }
+
+#pragma pop_macro("Bool")
 
 }  // namespace pushhub::json::detail

@@ -33,11 +33,11 @@ public:
     explicit CheckedWriter(StringSink& sink) : Base(sink) {}
 
     bool String(const char* text, rapidjson::SizeType length, bool copy = false) {
-        return check(text, length) && Base::String(text, length, copy);
+        return isText(text, length) && Base::String(text, length, copy);
     }
 
     bool Key(const char* text, rapidjson::SizeType length, bool copy = false) {
-        return check(text, length) && Base::Key(text, length, copy);
+        return isText(text, length) && Base::Key(text, length, copy);
     }
 
     bool Double(double value) {
@@ -52,7 +52,7 @@ public:
     Errc error() const noexcept { return badText_ ? Errc::invalidUtf8 : Errc::numberOutOfRange; }
 
 private:
-    bool check(const char* text, rapidjson::SizeType length) noexcept {
+    bool isText(const char* text, rapidjson::SizeType length) noexcept {
         badText_ = !protocol::isValidUtf8({text, length});
         return !badText_;
     }
@@ -71,7 +71,7 @@ void appendJson(std::string& out, Write write) {
 }
 
 inline void appendString(std::string& out, std::string_view text) {
-    if (text.size() > std::numeric_limits<rapidjson::SizeType>::max()) {
+    if (text.size() > (std::numeric_limits<rapidjson::SizeType>::max)()) {
         throw std::system_error(Errc::tooLarge);
     }
     appendJson(out, [text](CheckedWriter& writer) {
