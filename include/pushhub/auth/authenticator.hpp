@@ -45,6 +45,12 @@ inline std::string challenge(const std::string& realm, const char* error) {
     return out;
 }
 
+inline HttpResponse malformedToken(const std::string& realm, const char* why) {
+    HttpResponse response{400, std::string(why) + "\n"};
+    response.headers = {{"WWW-Authenticate", challenge(realm, "invalid_request")}};
+    return response;
+}
+
 inline HttpResponse unauthorized(const std::string& realm, const char* error) {
     HttpResponse response{401, error ? "the token is not valid\n" : "a token is needed\n"};
     response.headers = {{"WWW-Authenticate", challenge(realm, error)}};
@@ -155,7 +161,7 @@ public:
         for (const TokenSource& source : sources_) {
             TokenSearch search = source(request);
             if (search.malformed) {
-                handshake->reject(400, std::string(search.malformed) + "\n");
+                handshake->reject(detail::malformedToken(realm_, search.malformed));
                 return;
             }
             if (subprotocol.empty()) {
@@ -165,7 +171,7 @@ public:
                 continue;
             }
             if (token && token->value != search.token->value) {
-                handshake->reject(400, "several different tokens\n");
+                handshake->reject(detail::malformedToken(realm_, "several different tokens"));
                 return;
             }
             const bool onlyCookies = search.token->fromCookie && (!token || token->fromCookie);

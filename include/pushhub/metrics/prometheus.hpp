@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -55,6 +56,15 @@ inline std::string prometheusText(const HubStats& stats, std::string_view labels
     handshakes("outcome=\"unavailable\"", stats.handshakesUnavailable);
     handshakes("outcome=\"other\"", stats.handshakesRefusedOtherwise);
     handshakes("outcome=\"tls_failed\"", stats.handshakesTlsFailed);
+
+    family("refusals_total", "counter", "Refused clients by HTTP status.");
+    for (std::size_t i = 0; i < stats.refusals.counts.size(); ++i) {
+        std::string label = "status=\"";
+        label.append(i == Refusals::statuses.size() ? "other"
+                     : Refusals::statuses[i] == 0   ? "none"
+                                                    : std::to_string(Refusals::statuses[i]));
+        value("refusals_total", label.append("\""), static_cast<double>(stats.refusals.counts[i]));
+    }
 
     family("sessions_closed_total", "counter", "Sessions that have ended, by who ended them.");
     const auto closed = [&](std::string_view by, std::uint64_t number) {
