@@ -36,6 +36,8 @@ inline const char* reasonPhrase(int status) {
             return "Accepted";
         case 204:
             return "No Content";
+        case 205:
+            return "Reset Content";
         case 206:
             return "Partial Content";
         case 301:
