@@ -610,3 +610,37 @@ TEMPLATE_LIST_TEST_CASE("plain HTTP on the same port", "[hub]", test::Transports
     CHECK(get("GET /health HTTP/2.0\r\nHost: x\r\n\r\n") == 505);
     CHECK(get("rubbish\r\n\r\n") == 400);
 }
+
+TEMPLATE_LIST_TEST_CASE("a client that ends its direction behind its request", "[hub]",
+                        test::SocketTransports) {
+    using H = Harness<TestType>;
+    const std::string page(8 * 1024 * 1024, 'x');
+    typename H::Hub hub(H::options());
+    hub.onHttp([&](const HttpRequest&) { return HttpResponse{200, page}; });
+    hub.start();
+    test::SocketClient client = H::connectSocket(hub);
+    client.sendBytes("GET / HTTP/1.0\r\n\r\n");
+    ::shutdown(client.fd(), SHUT_WR);
+    CHECK(client.readStatus() == 200);
+    client.waitForEnd();
+    CHECK(client.takeBytes() == page);
+}
+
+TEST_CASE("a refusal behind a trusted proxy is logged with the client's address", "[hub]") {
+    using H = Harness<AsioTransport>;
+    Options options = H::options();
+    options.trustedProxies = {"127.0.0.0/8"};
+    test::Events<std::string> addresses;
+    H::Hub hub(options);
+    hub.onLog([&](const LogRecord& record) {
+        for (const LogField& field : record) {
+            if (record.event == "handshake refused" && field.name == "address") {
+                addresses.add(std::string(field.value));
+            }
+        }
+    });
+    hub.start();
+    CHECK(H::status(hub, "/elsewhere", "X-Forwarded-For: 192.0.2.7\r\n") == 404);
+    REQUIRE(addresses.waitFor(1));
+    CHECK(addresses.all() == Texts{"192.0.2.7"});
+}

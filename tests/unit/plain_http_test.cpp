@@ -15,6 +15,7 @@
 #include <pushhub/transport/loopback_transport.hpp>
 
 #include "support/catch.hpp"
+#include "support/connection_archetype.hpp"
 #include "support/recorded_hub.hpp"
 
 using namespace pushhub;
@@ -70,6 +71,32 @@ std::string bodyOf(const ClientPtr& client) {
     const std::size_t end = response.find("\r\n\r\n");
     return end == std::string::npos ? std::string() : response.substr(end + 4);
 }
+
+/// A socket with room for `room` bytes, which never says that it has some.
+class FullSocket final : public Connection {
+public:
+    using Connection::Connection;
+    std::string remoteAddress() const override { return "192.0.2.1:1234"; }
+
+    std::size_t room = 0;
+    std::string taken;
+    bool closed = false;
+
+private:
+    std::size_t writeSome(const WriteBuffer* buffers, std::size_t,
+                          std::error_code& error) noexcept override {
+        const std::size_t size = std::min(room, buffers->size);
+        taken.append(buffers->data, size);
+        room -= size;
+        if (size == 0) {
+            error = std::make_error_code(std::errc::operation_would_block);
+        }
+        return size;
+    }
+    void waitWritable() override {}
+    void shutdownSend() noexcept override {}
+    void closeSocket() noexcept override { closed = true; }
+};
 
 bool has(const ClientPtr& client, std::string_view line) {
     return client->response().find("\r\n" + std::string(line)) != std::string::npos;
@@ -304,4 +331,22 @@ TEST_CASE("An answer has time as long as its client reads", "[http]") {
         hub.poll();
         CHECK(bodyOf(client).size() < page.size());
     }
+}
+
+TEST_CASE("A socket is asked for room before an answer is given up", "[http]") {
+    test::HandlerArchetype handler;
+    const auto socket =
+        detail::makeRef<FullSocket>(detail::makeRef<test::LoopArchetype>(), SessionId(1));
+    socket->setChannel(detail::makeRef<Channel>(handler, Options()));
+    std::string request = "GET / HTTP/1.0\r\n\r\n";
+    socket->receive(request.data(), request.size());
+    socket->answer({200, std::string(1000, 'x')}, false);
+    for (int i = 1; i <= 3; ++i) {
+        socket->room = 100;
+        socket->expired();
+        CHECK(socket->taken.size() == 100U * static_cast<std::size_t>(i));
+        CHECK_FALSE(socket->closed);
+    }
+    socket->expired();
+    CHECK(socket->closed);
 }
