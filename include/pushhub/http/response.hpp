@@ -15,7 +15,7 @@ namespace pushhub {
 struct HttpResponse {
     /// 200 to 599; anything else is sent as 500.
     int status = 200;
-    std::string body;
+    std::string body{};
     /// Left out when empty or when there is no body.
     std::string contentType = "text/plain; charset=utf-8";
     /// Further headers, in the order in which they are sent; see `isValidHeader` and

@@ -364,7 +364,7 @@ private:
     void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
-    bool writeQueue(bool& progress);
+    void goOnWriting();
     void answerStalled();
     void waitForSocket(bool progress);
     void checkQueue();
@@ -406,7 +406,8 @@ private:
     Phase phase_ = Phase::handshake;
     std::uint8_t pausedFor_ = 0;        // why the client is not read from: PauseReason
     bool admitted_ = false;             // a session, of which the handler is told
-    bool blocked_ = false;              // waits for the socket
+    bool blocked_ = false;              // the socket takes no more
+    bool waitsForSocket_ = false;       // `writable` will come
     bool endAfterFlush_ = false;        // an HTTP answer is the last that is sent
     bool clientEnded_ = false;          // sends no more, and is still written to
     bool leaving_ = false;              // at `expires_` because the hub stops
@@ -1163,9 +1164,29 @@ inline void Connection::sendRaw(std::string_view bytes) {
 
 inline void Connection::flush() {
     while ((!queue_.empty() || held_.bytes > 0) && !blocked_ && phase_ != Phase::ended) {
-        bool progress = false;
-        if (!writeQueue(progress)) {
-            waitForSocket(progress);
+        std::array<WriteBuffer, maxGather> buffers;
+        const std::size_t count = queue_.gather(buffers.data(), buffers.size());
+        std::size_t wanted = 0;
+        for (std::size_t i = 0; i < count; ++i) {
+            wanted += buffers[i].size;
+        }
+        std::error_code error;
+        const std::size_t bytes = writeSome(buffers.data(), count, error);
+        if (error && error != std::errc::operation_would_block) {
+            abort(error);
+            return;
+        }
+        const Written taken = queue_.consume(loop_->queuePool(), bytes);
+        unqueued(taken.bytes);
+        held_.bytes += taken.bytes;
+        held_.messages += taken.messages;
+        if (!error) {
+            budget_.release(held_.bytes, held_.messages);
+            delivered(held_);
+            held_ = {};
+        }
+        if (error || bytes < wanted) {
+            waitForSocket(bytes > 0);
         }
     }
     checkQueue();
@@ -1174,48 +1195,28 @@ inline void Connection::flush() {
     }
     if (endAfterFlush_) {
         linger();
-    } else if (phase_ == Phase::closing && (closing_->peerClosed || closing_->deaf)) {
-        finishClose();
-    } else if (phase_ == Phase::closing && clientEnded_) {
-        abort(Errc::connectionLost);  // its close frame cannot come any more
+    } else if (phase_ == Phase::closing) {
+        if (closing_->peerClosed || closing_->deaf) {
+            finishClose();
+        } else if (clientEnded_) {
+            abort(Errc::connectionLost);  // its close frame cannot come any more
+        }
     }
-}
-
-// One write of what waits. False if the socket does not take it all.
-inline bool Connection::writeQueue(bool& progress) {
-    std::array<WriteBuffer, maxGather> buffers;
-    const std::size_t count = queue_.gather(buffers.data(), buffers.size());
-    std::size_t wanted = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-        wanted += buffers[i].size;
-    }
-    std::error_code error;
-    const std::size_t bytes = writeSome(buffers.data(), count, error);
-    if (error && error != std::errc::operation_would_block) {
-        abort(error);
-        return true;
-    }
-    const Written taken = queue_.consume(loop_->queuePool(), bytes);
-    unqueued(taken.bytes);
-    held_.bytes += taken.bytes;
-    held_.messages += taken.messages;
-    if (!error) {
-        budget_.release(held_.bytes, held_.messages);
-        delivered(held_);
-        held_ = {};
-    }
-    progress = bytes > 0;
-    return !error && bytes == wanted;
 }
 
 inline void Connection::writable() {
+    waitsForSocket_ = false;
+    goOnWriting();
+    if (phase_ == Phase::open && admitted_ && !blocked_) {
+        schedule();
+    }
+}
+
+inline void Connection::goOnWriting() {
     if (std::exchange(blocked_, false)) {
         countSlow(std::uint64_t{0} - 1);
     }
     flush();
-    if (phase_ == Phase::open && admitted_ && !blocked_) {
-        schedule();
-    }
 }
 
 inline void Connection::waitForSocket(bool progress) {
@@ -1225,12 +1226,24 @@ inline void Connection::waitForSocket(bool progress) {
     if (!std::exchange(blocked_, true)) {
         countSlow(1);
     }
-    waitWritable();
+    if (!std::exchange(waitsForSocket_, true)) {
+        waitWritable();
+    }
     if (endAfterFlush_ && progress) {
         loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);
     }
     if (phase_ == Phase::open && admitted_) {
         schedule();
+    }
+}
+
+// The socket reports room only when a good part of its buffer is free, which may be long after a
+// slow client began to read. A write finds whatever room there is.
+inline void Connection::answerStalled() {
+    const TimePoint before = progress_;
+    goOnWriting();
+    if (endAfterFlush_ && progress_ == before) {
+        end();
     }
 }
 
@@ -1487,18 +1500,6 @@ inline void Connection::linger() {
         end();
     } else {
         loop_->armTimer(*this, lingerTime);
-    }
-}
-
-// The socket reports room only when a good part of its buffer is free, which may be long after a
-// slow client began to read. A write finds whatever room there is.
-inline void Connection::answerStalled() {
-    bool progress = false;
-    writeQueue(progress);
-    if (progress && phase_ != Phase::ended) {
-        loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);  // `writable` will come
-    } else {
-        end();
     }
 }
 
