@@ -310,6 +310,7 @@ private:
     void beginBody(HttpRequest request, std::string_view bytes);
     void readBody(std::string_view bytes);
     void route(HttpRequest request);
+    void refuse(int status, const char* reason);
     const HttpRequest* requestOfHandshake() const noexcept {
         return handshake_ && handshake_->pending ? &handshake_->pending->request() : nullptr;
     }
@@ -524,7 +525,7 @@ inline void Connection::receive(char* data, std::size_t size) {
 inline void Connection::holdBack(const char* data, std::size_t size) {
     handshake_->bytes.append(data, size);
     if (handshake_->bytes.size() > loop_->listenerOptions().maxHandshakeBytes) {
-        rejectHandshake({400, "too much came before the answer\n"});
+        refuse(400, "too much came before the answer");
     }
 }
 
@@ -552,7 +553,7 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
         return;
     }
     if (result.status == HttpParseResult::Status::invalid) {
-        rejectHandshake({result.httpStatus, std::string(result.reason) + "\n"});
+        refuse(result.httpStatus, result.reason);
         return;
     }
     const std::string rest(bytes.substr(result.consumed));
@@ -703,6 +704,10 @@ inline void Connection::rejectHandshake(HttpResponse response) {
         response.headers.emplace_back("WWW-Authenticate", "Bearer");
     }
     answer(response, false);
+}
+
+inline void Connection::refuse(int status, const char* reason) {
+    rejectHandshake({status, std::string(reason) + "\n"});
 }
 
 inline void Connection::answer(const HttpResponse& response, bool headOnly) {
@@ -1240,9 +1245,9 @@ inline void Connection::waitForSocket(bool progress) {
 // The socket reports room only when a good part of its buffer is free, which may be long after a
 // slow client began to read. A write finds whatever room there is.
 inline void Connection::answerStalled() {
-    const TimePoint before = progress_;
+    progress_ = TimePoint::min();  // stays so without any
     goOnWriting();
-    if (endAfterFlush_ && progress_ == before) {
+    if (endAfterFlush_ && progress_ == TimePoint::min()) {
         end();
     }
 }
@@ -1526,7 +1531,7 @@ inline bool Connection::readsOn() {
     switch (phase_) {
         case Phase::handshake:
             if (handshake_) {
-                rejectHandshake({400, "the request is not complete\n"});
+                refuse(400, "the request is not complete");
             }
             return phase_ != Phase::handshake;
         case Phase::deciding:
@@ -1561,7 +1566,7 @@ inline void Connection::abort(std::error_code error) noexcept {
 inline void Connection::expired() {
     switch (phase_) {
         case Phase::handshake:
-            rejectHandshake({408, "the handshake took too long\n"});
+            refuse(408, "the handshake took too long");
             break;
         case Phase::deciding:
             rejectHandshake(unavailable("the handshake could not be decided in time\n"));
@@ -1573,7 +1578,7 @@ inline void Connection::expired() {
             if (admitted_) {
                 checkDeadlines();
             } else {
-                rejectHandshake({401, "authentication took too long"});
+                refuse(401, "authentication took too long");
             }
             break;
         case Phase::lingering:
