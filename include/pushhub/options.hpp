@@ -237,6 +237,7 @@ struct Options {
         check("maxConnectionsPerSecond", &Options::maxConnectionsPerSecond);
         check("handshakeTimeout", &Options::handshakeTimeout);
         check("maxHandshakeBytes", &Options::maxHandshakeBytes);
+        check("maxHttpBodySize", &Options::maxHttpBodySize);
     }
 
     QueueLimits queueLimits() const noexcept { return {maxQueueBytes, maxQueueMessages}; }

@@ -541,6 +541,8 @@ TEMPLATE_LIST_TEST_CASE("options of the listener that a second hub sets are refu
                Catch::Contains("option handshakeTimeout is 6000 ms"));
     CHECK_THAT(refusal([](Options& o) { o.maxHandshakeBytes = 600; }),
                Catch::Contains("option maxHandshakeBytes is 600"));
+    CHECK_THAT(refusal([](Options& o) { o.maxHttpBodySize = 7; }),
+               Catch::Contains("option maxHttpBodySize is 7"));
 }
 
 TEMPLATE_LIST_TEST_CASE("wrong options throw and name the value", "[hub]", test::Transports) {

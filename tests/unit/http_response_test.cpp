@@ -76,6 +76,7 @@ TEST_CASE("What cannot be sent of a response is named", "[http][response]") {
     CHECK(whyNotSendable(response(200, "\xff", {{"X-A", "b"}})).empty());
     CHECK(whyNotSendable(response(200, "", {{"X A", "b"}})).find("\"X A\"") != std::string::npos);
     CHECK(whyNotSendable(response(200, "", {{"X-A", "b\n"}})).find("X-A") != std::string::npos);
+    CHECK(whyNotSendable(response(99, "")).find("status is 99,") != std::string::npos);
     HttpResponse type = response(200, "b");
     type.contentType = "a\r\nb";
     CHECK(whyNotSendable(type).find("content type") != std::string::npos);

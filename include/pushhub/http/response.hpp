@@ -150,9 +150,12 @@ inline bool hasHeader(const HttpResponse& response, std::string_view name) {
         [name](const auto& header) { return detail::equalsIgnoreCase(header.first, name); });
 }
 
-/// Names the first header that `serialize` leaves out because it cannot be one; "" if there is
-/// none.
+/// Names what `serialize` replaces or leaves out because it cannot be sent: a status, or else the
+/// first such header. "" if there is nothing.
 inline std::string whyNotSendable(const HttpResponse& response) {
+    if (!isFinalStatus(response.status)) {
+        return "the status is " + std::to_string(response.status) + ", expected from 200 to 599";
+    }
     for (const auto& [name, value] : response.headers) {
         if (!isValidHeader(name, value)) {
             return "the header \"" + name + "\" is \"" + value +
