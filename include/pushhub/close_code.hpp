@@ -32,6 +32,12 @@ constexpr bool isSendableCloseCode(std::uint16_t code) noexcept {
            (code >= 3000 && code <= 4999);
 }
 
+/// Says that a close code is not sendable, and which are.
+inline std::string wrongCloseCode(CloseCode code) {
+    return "the close code is " + std::to_string(static_cast<unsigned>(code)) +
+           ", expected 1000-1003, 1007-1014 or 3000-4999";
+}
+
 /// The close code that stands for an HTTP status, for clients that cannot see the status: 4401 for
 /// 401 and so on.
 constexpr CloseCode closeCodeFor(int httpStatus) noexcept {

@@ -30,7 +30,8 @@ struct Acceptance {
     /// drop the connection if they offer some and none is chosen.
     std::string subprotocol{};
 
-    /// Added to the 101 answer. Not once the connection is open (first message).
+    /// Added to the 101 answer, except those that are part of the handshake itself. Not once the
+    /// connection is open (first message).
     std::vector<std::pair<std::string, std::string>> headers{};
 
     /// The session is closed with 4401 then.
@@ -38,6 +39,10 @@ struct Acceptance {
 
     /// Becomes the session's data, see `Session::data`. Copies of an Acceptance share it.
     SessionData data{};
+
+    /// False: no compression for this client, whatever it offers, for clients whose implementation
+    /// is broken. Not once the connection is open. See `Options::compression`.
+    bool compress = true;
 };
 
 /// A client that asks for a session, before there is one. The hook that gets it decides at once,
@@ -51,6 +56,9 @@ public:
     class Decider {
     public:
         virtual void admit(Handshake& handshake, Acceptance acceptance) = 0;
+
+        /// The application's decision cannot be carried out: `what` says why.
+        virtual void reportMisuse(const std::string& what) noexcept = 0;
 
     protected:
         ~Decider() = default;
@@ -98,29 +106,54 @@ public:
     std::string peerSubject() const { return pending_->connection().peerSubject(); }
 
     /// Opens the session. `Errc::handshakeAnswered` if it was decided before, or its client has
-    /// gone, or it is too late; std::errc::invalid_argument, and no decision, for a subprotocol
-    /// that the client did not ask for or a header that is none. Any thread.
+    /// gone, or it is too late. std::errc::invalid_argument for a subprotocol that the client did
+    /// not offer or a header that is none: then the client gets 500, and onError is told. Any
+    /// thread.
     std::error_code accept(Acceptance acceptance = {}) {
         if (pending_->decided()) {
             return Errc::handshakeAnswered;
         }
-        if (!isAnswerable(acceptance)) {
-            return std::make_error_code(std::errc::invalid_argument);
+        if (std::string wrong = whyNotAnswerable(acceptance); !wrong.empty()) {
+            return fail("accept: " + std::move(wrong));
         }
-        return pending_->decideLater(
+        const bool gone = pending_->clientEnded();
+        const std::error_code refused = pending_->decideLater(
             [self = shared_from_this(), acceptance = std::move(acceptance)]() mutable {
-                if (self->stillWaits()) {
+                if (!self->stillWaits()) {
+                    return;
+                }
+                Connection& connection = self->pending_->connection();
+                if (connection.clientEnded()) {
+                    connection.abort(Errc::connectionLost);
+                } else {
                     self->decider_.admit(*self, std::move(acceptance));
                 }
             });
+        return gone ? Errc::handshakeAnswered : refused;
     }
 
-    /// Refuses, with an HTTP status from 400 on; a connection that is open already is closed with
-    /// `closeCodeFor(status)`, and the body as the reason. Otherwise like `accept`.
+    /// Refuses, with an HTTP status from 400 to 599; a connection that is open already is closed
+    /// with `closeCodeFor(status)`, and the body as the reason, see `Session::close`. Another
+    /// status is std::errc::invalid_argument: then the client gets 500, and onError is told. So it
+    /// is of headers that cannot be sent, which are left out. A 401 without WWW-Authenticate gets
+    /// that of "Bearer". Otherwise like `accept`.
     std::error_code reject(HttpResponse response) {
-        return pending_->decideLater([pending = pending_, response = std::move(response)] {
-            pending->connection().rejectHandshake(response);
-        });
+        if (pending_->decided()) {
+            return Errc::handshakeAnswered;
+        }
+        if (!isRefusalStatus(response.status)) {
+            return fail("reject: the status is " + std::to_string(response.status) +
+                        ", expected from 400 to 599");
+        }
+        return pending_->decideLater(
+            [self = shared_from_this(), response = std::move(response)]() mutable {
+                if (self->stillWaits()) {
+                    if (const std::string wrong = whyNotSendable(response); !wrong.empty()) {
+                        self->decider_.reportMisuse("reject: " + wrong);
+                    }
+                    self->pending_->connection().rejectHandshake(std::move(response));
+                }
+            });
     }
     std::error_code reject(int status, std::string body = {}) {
         return reject(HttpResponse{status, std::move(body)});
@@ -132,14 +165,34 @@ public:
     const std::shared_ptr<const PathTemplate>& path() const noexcept { return path_; }
 
 private:
-    bool isAnswerable(const Acceptance& acceptance) const {
+    // "" if it can be answered.
+    std::string whyNotAnswerable(const Acceptance& acceptance) const {
         const bool known = acceptance.subprotocol.empty() ||
                            std::find(subprotocols_.begin(), subprotocols_.end(),
                                      acceptance.subprotocol) != subprotocols_.end();
-        return known && std::all_of(acceptance.headers.begin(), acceptance.headers.end(),
-                                    [](const auto& header) {
-                                        return isValidHeader(header.first, header.second);
-                                    });
+        if (!known) {
+            std::string offered;
+            for (const std::string& name : subprotocols_) {
+                offered.append(offered.empty() ? "" : ", ").append(name);
+            }
+            return "the subprotocol is \"" + acceptance.subprotocol + "\", expected " +
+                   (offered.empty() ? "none, since the client offers none"
+                                    : "one that the client offers: " + offered);
+        }
+        return whyNotSendable({200, {}, {}, acceptance.headers});
+    }
+
+    // The decision is made all the same: nobody may look at the result, and a client must not wait
+    // until the time for the decision is over.
+    std::error_code fail(std::string what) {
+        const std::error_code refused =
+            pending_->decideLater([self = shared_from_this(), what = std::move(what)] {
+                if (self->stillWaits()) {
+                    self->decider_.reportMisuse(what);
+                    self->pending_->connection().rejectHandshake({500, "internal error\n"});
+                }
+            });
+        return refused ? refused : std::make_error_code(std::errc::invalid_argument);
     }
 
     // The hub may have stopped, and have refused the client, since the decision was on its way.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -7,19 +8,45 @@
 
 namespace pushhub {
 
+/// Number of refused clients by HTTP status.
+class Refusals {
+public:
+    /// The statuses that are counted one by one. 0: closed without an HTTP answer, such as a
+    /// failed TLS handshake.
+    static constexpr std::array<int, 20> statuses{0,   400, 401, 403, 404, 405, 408, 409, 411, 413,
+                                                  414, 417, 426, 429, 431, 500, 501, 502, 503, 505};
+
+    /// Index of the count for `status`: as in `statuses`, or behind them for all others.
+    static constexpr std::size_t indexOf(int status) noexcept {
+        std::size_t index = 0;
+        while (index < statuses.size() && statuses[index] != status) {
+            ++index;
+        }
+        return index;
+    }
+
+    /// Clients refused with `status`; for one that is not in `statuses`, with any of those.
+    std::uint64_t operator[](int status) const noexcept { return counts[indexOf(status)]; }
+
+    /// As in `statuses`; the last one counts all others.
+    std::array<std::uint64_t, statuses.size() + 1> counts{};
+};
+
 /// What has happened in a hub since it was made, and what is there now. Each number is exact as of
 /// a few milliseconds ago; together they are not of one instant.
 struct HubStats {
     std::size_t sessions = 0;
     std::size_t users = 0;
 
-    // Handshakes for this hub, by outcome.
+    // Handshakes, by outcome. A refusal before a path is known, or whose path is no hub's, counts
+    // for each hub on the listener; so does a plain HTTP request that nobody answers.
     std::uint64_t handshakesAccepted = 0;
-    std::uint64_t handshakesUnauthorized = 0;   ///< 401
-    std::uint64_t handshakesForbidden = 0;      ///< 403
-    std::uint64_t handshakesOverUserLimit = 0;  ///< 409
-    std::uint64_t handshakesUnavailable = 0;    ///< 503: too many, too slow to decide, stopping
-    std::uint64_t handshakesRefusedOtherwise = 0;
+    std::uint64_t handshakesUnauthorized = 0;      ///< 401
+    std::uint64_t handshakesForbidden = 0;         ///< 403
+    std::uint64_t handshakesOverUserLimit = 0;     ///< 409
+    std::uint64_t handshakesUnavailable = 0;       ///< 503: too many, too slow to decide, stopping
+    std::uint64_t handshakesRefusedOtherwise = 0;  ///< Any other status.
+    Refusals refusals{};                           ///< The refused ones again, by status.
     /// TLS handshakes that a client began and did not complete: no TLS, another version, a
     /// certificate that one side does not take, too slow, gone. No path is known then, so each hub
     /// on the listener counts them.

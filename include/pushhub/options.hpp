@@ -165,7 +165,12 @@ struct Options {
     /// Largest handshake request, in bytes; beyond it 431. Of the listener, like the timeout.
     std::size_t maxHandshakeBytes = 16 * 1024;
 
-    /// Time a client has to answer a close frame before its connection is cut.
+    /// Largest body of a plain HTTP request for `PushHub::onHttp`, in bytes; beyond it 413. 0: none
+    /// is taken. Of the listener, like the timeout, which is the time for the body too.
+    std::size_t maxHttpBodySize = 64 * 1024;
+
+    /// Time a client has to answer a close frame before its connection is cut; and time in which it
+    /// has to take something of the answer to a plain HTTP request.
     std::chrono::milliseconds closeTimeout = std::chrono::seconds(5);
 
     /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not come
@@ -206,6 +211,8 @@ struct Options {
         checkOption(maxSessions >= 1, "maxSessions", maxSessions, "at least 1");
         checkOption(maxHandshakeBytes >= 256 && maxHandshakeBytes <= 65535, "maxHandshakeBytes",
                     maxHandshakeBytes, "from 256 to 65535 bytes");
+        checkOption(maxHttpBodySize <= std::size_t{1} << 30, "maxHttpBodySize", maxHttpBodySize,
+                    "at most 1 GiB");
         detail::checkOptionTime("handshakeTimeout", handshakeTimeout);
         checkOption(maxPendingHandshakes >= 1, "maxPendingHandshakes", maxPendingHandshakes,
                     "at least 1");
@@ -245,6 +252,7 @@ struct Options {
         checkOption("proxyProtocol", &Options::proxyProtocol);
         checkOption("handshakeTimeout", &Options::handshakeTimeout);
         checkOption("maxHandshakeBytes", &Options::maxHandshakeBytes);
+        checkOption("maxHttpBodySize", &Options::maxHttpBodySize);
     }
 
     QueueLimits queueLimits() const noexcept { return {maxQueueBytes, maxQueueMessages}; }

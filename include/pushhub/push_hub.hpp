@@ -220,8 +220,11 @@ public:
     /// whichever loop or thread it happens, several at a time.
     void onLog(LogHook hook) { set(logHook_, std::move(hook), "onLog"); }
 
-    /// A plain GET or HEAD request on the same port; no answer means 404. For small things: a
-    /// health check, a page. On a loop.
+    /// A plain HTTP request on the same port, of any method, with its body
+    /// (`Options::maxHttpBodySize`). No answer means 404, or on the path of a hub 426 (405 for
+    /// methods other than GET and HEAD). For small things: a health check, a page, a CORS
+    /// preflight. The connection is closed after the answer. A status or header that cannot be sent
+    /// is told to onError: the client gets 500, or the answer without the header. On a loop.
     void onHttp(HttpHook hook) { set(httpHook_, std::move(hook), "onHttp"); }
 
     // Life -----------------------------------------------------------------------------------
@@ -357,9 +360,12 @@ public:
     }
 
     /// Closes all sessions of a user: log-out. The number of sessions that it concerns. See
-    /// `Session::close`.
+    /// `Session::close`; a code that may not be sent throws std::invalid_argument.
     std::size_t disconnect(std::string_view userId, CloseCode code = CloseCode::unauthorized,
                            std::string_view reason = {}) {
+        if (!isSendableCloseCode(static_cast<std::uint16_t>(code))) {
+            throw std::invalid_argument("pushhub: disconnect: " + wrongCloseCode(code));
+        }
         const UserSessions sessions = registry_.find(userId);
         sessions.forEach([&](const SessionPtr& session) { session->close(code, reason); });
         return sessions.size();
@@ -390,11 +396,17 @@ public:
         stats.sessions = registry_.sessionCount();
         stats.users = registry_.userCount();
         stats.handshakesAccepted = accepted_;
-        stats.handshakesUnauthorized = refused_[unauthorized];
-        stats.handshakesForbidden = refused_[forbidden];
-        stats.handshakesOverUserLimit = refused_[overUserLimit];
-        stats.handshakesUnavailable = refused_[unavailable];
-        stats.handshakesRefusedOtherwise = refused_[otherwise];
+        for (std::size_t i = 0; i < refused_.size(); ++i) {
+            stats.refusals.counts[i] = refused_[i];
+            stats.handshakesRefusedOtherwise += refused_[i];
+        }
+        stats.handshakesUnauthorized = stats.refusals[401];
+        stats.handshakesForbidden = stats.refusals[403];
+        stats.handshakesOverUserLimit = stats.refusals[409];
+        stats.handshakesUnavailable = stats.refusals[503];
+        for (const int counted : {0, 401, 403, 409, 503}) {
+            stats.handshakesRefusedOtherwise -= stats.refusals[counted];
+        }
         stats.handshakesTlsFailed = counters_->tlsFailed;
         stats.closedByPeer = closedBy_[static_cast<std::size_t>(ClosedBy::peer)];
         stats.closedByHost = closedBy_[static_cast<std::size_t>(ClosedBy::host)];
@@ -707,20 +719,29 @@ private:
 
     std::shared_ptr<detail::HubCounters> counters() const noexcept override { return counters_; }
 
-    void onRefused(Connection& connection, int status) noexcept override {
-        ++refused_[status == 401   ? unauthorized
-                   : status == 403 ? forbidden
-                   : status == 409 ? overUserLimit
-                   : status == 503 ? unavailable
-                                   : otherwise];
-        log(LogLevel::info, "handshake refused", [&](LogFields& fields) {
-            fields.add("status", std::to_string(status));
-            fields.add("address", connection.remoteAddress());
-        });
+    void onRefused(const Refusal& refusal) noexcept override {
+        ++refused_[Refusals::indexOf(refusal.status)];
+        const bool plain = refusal.request && !protocol::isUpgradeRequest(*refusal.request);
+        log(LogLevel::info, plain ? "request refused" : "handshake refused",
+            [&](LogFields& fields) {
+                if (refusal.status != 0) {
+                    fields.add("status", std::to_string(refusal.status));
+                }
+                fields.add("reason", std::string(refusal.reason));
+                if (!refusal.request) {
+                    fields.add("address", std::string(refusal.address));
+                    return;
+                }
+                fields.add("address",
+                           proxies_.clientAddress(std::string(refusal.address), *refusal.request));
+                // Without the query, which may have a token.
+                fields.add("path", std::string(refusal.request->path()));
+            });
     }
 
     void onConnectionFailed(const Connection& connection, std::string_view event,
                             std::string_view reason) noexcept override {
+        ++refused_[Refusals::indexOf(0)];
         log(LogLevel::info, event, [&](LogFields& fields) {
             fields.add("reason", std::string(reason));
             fields.add("address", connection.remoteAddress());
@@ -733,13 +754,13 @@ private:
             return false;
         }
         if (!isRunning()) {
-            pending.reject(unavailableAnswer("the service is stopping\n"));
+            pending.reject(unavailable("the service is stopping\n"));
         } else if (registry_.sessionCount() >= options_.maxSessions) {
-            pending.reject(unavailableAnswer("too many sessions\n"));
+            pending.reject(unavailable("too many sessions\n"));
         } else if (!isOriginAllowed(pending.request())) {
             pending.reject({403, "this origin is not allowed\n"});
         } else if (!countPending(pending.connection())) {
-            pending.reject(unavailableAnswer("too many handshakes\n"));
+            pending.reject(unavailable("too many handshakes\n"));
         } else {
             decide(pending, std::move(params));
         }
@@ -758,12 +779,6 @@ private:
         connection.keepWhilePending(
             std::shared_ptr<void>(nullptr, [count = pendingHandshakes_](void*) { --*count; }));
         return true;
-    }
-
-    static HttpResponse unavailableAnswer(const char* why) {
-        HttpResponse response{503, why};
-        response.headers = {{"Retry-After", "5"}};
-        return response;
     }
 
     bool isOriginAllowed(const HttpRequest& request) const noexcept {
@@ -812,8 +827,9 @@ private:
         const bool believed = acceptance.userId.empty();
         if (believed && firstMessageHook_ && !connection.open()) {
             connection.setAttachment(handshake.shared_from_this());
-            connection.acceptHandshake({acceptance.subprotocol, acceptance.headers},
-                                       handshake.request(), nullptr);
+            connection.acceptHandshake(
+                {acceptance.subprotocol, acceptance.headers, acceptance.compress},
+                handshake.request(), nullptr);
             return;
         }
         if (!believed && !handshake.userId().empty() && acceptance.userId != handshake.userId()) {
@@ -829,7 +845,9 @@ private:
                      Acceptance acceptance) {
         Connection& connection = pending.connection();
         if (acceptance.expires && *acceptance.expires <= std::chrono::system_clock::now()) {
-            connection.rejectHandshake({401, "expired\n"});
+            HttpResponse expired{401, "expired\n"};
+            expired.headers = {{"WWW-Authenticate", "Bearer error=\"invalid_token\""}};
+            connection.rejectHandshake(std::move(expired));
             return;
         }
         if (userId.empty()) {
@@ -853,7 +871,7 @@ private:
             pending.giveBack(session->takeRequest());
             connection.rejectHandshake(
                 added == Registry::Added::full
-                    ? unavailableAnswer("too many sessions\n")
+                    ? unavailable("too many sessions\n")
                     : HttpResponse{409, "this user has too many sessions\n"});
             return;
         }
@@ -861,9 +879,9 @@ private:
             if (connection.open()) {
                 connection.admit(session);
             } else {
-                connection.acceptHandshake(
-                    {std::move(acceptance.subprotocol), std::move(acceptance.headers)},
-                    session->request(), session);
+                connection.acceptHandshake({std::move(acceptance.subprotocol),
+                                            std::move(acceptance.headers), acceptance.compress},
+                                           session->request(), session);
             }
         } catch (const std::bad_alloc&) {
             if (!connection.admitted()) {
@@ -895,21 +913,18 @@ private:
     }
 
     std::optional<HttpResponse> onHttp(const HttpRequest& request) override {
-        const std::shared_ptr<const PathTemplate> path = path_;  // the hook may destroy the hub
         std::optional<HttpResponse> response;
         const bool good = guarded(nullptr, "onHttp", [&] {
             if (httpHook_) {
                 response = httpHook_(request);
             }
         });
-        std::vector<std::string> params;
-        if (!good) {
-            response = HttpResponse{500, "internal error\n"};
-        } else if (!response && path->match(request.path(), params)) {
-            response = HttpResponse{426, "this is a WebSocket endpoint\n"};
-            response->headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
-        }
-        return response;
+        // The hook may have destroyed the hub.
+        return good ? std::move(response) : HttpResponse{500, "internal error\n"};
+    }
+
+    void reportMisuse(const std::string& what) noexcept override {
+        report(nullptr, std::make_error_code(std::errc::invalid_argument), what);
     }
 
     void onOpen(Connection& connection) noexcept override {
@@ -1122,8 +1137,7 @@ private:
     const std::shared_ptr<std::atomic<std::size_t>> pendingHandshakes_ =
         std::make_shared<std::atomic<std::size_t>>(0);
     const std::shared_ptr<detail::HubCounters> counters_ = std::make_shared<detail::HubCounters>();
-    enum Refusal : std::size_t { unauthorized, forbidden, overUserLimit, unavailable, otherwise };
-    std::array<std::atomic<std::uint64_t>, 5> refused_{};
+    std::array<std::atomic<std::uint64_t>, Refusals::statuses.size() + 1> refused_{};
     std::array<std::atomic<std::uint64_t>, 4> closedBy_{};
     std::atomic<std::uint64_t> accepted_{0};
     std::array<std::atomic<std::size_t>, 16> windows_{};  // sessions with each, 0: none

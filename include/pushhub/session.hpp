@@ -187,8 +187,9 @@ public:
 
     /// Sends what was accepted so far, then a close frame, and closes (RFC 6455 section 7.1.2).
     /// Returns at once; onClose tells the end. Takes the codes 1000-1003, 1007-1014 and
-    /// 3000-4999; `reason` is cut to 123 bytes at a character. Other codes, or a reason that is
-    /// not UTF-8: std::errc::invalid_argument, and nothing happens.
+    /// 3000-4999; others are std::errc::invalid_argument: then the session stays open, and onError
+    /// is told. `reason` is cut to 123 bytes at a character; what is not UTF-8 in it is replaced by
+    /// U+FFFD.
     std::error_code close(CloseCode code = CloseCode::normal, std::string_view reason = {}) {
         return connection_->close(code, reason);
     }

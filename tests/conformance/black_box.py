@@ -661,7 +661,7 @@ for value in ("keep-alive", "close", "Upgrades", "Up grade", ""):
     refused(f"4.2.1 Connection: {value}", 400, {"Connection": value})
 for value in ("web-socket", "websocket2", "h2c", ""):
     refused(f"4.2.1 Upgrade: {value}", (400, 426), {"Upgrade": value})
-for version, status in (("1.0", 505), ("0.9", 505), ("1.2", 505), ("2.0", 505), ("3.0", 505),
+for version, status in (("1.0", 426), ("0.9", 505), ("2.0", 505), ("3.0", 505),
                         ("x", 400), ("1.10", 400), ("1", 400)):
     refused(f"4.1 HTTP/{version}", status, line=f"GET {TARGET} HTTP/{version}")
 for method, status in (("POST", 405), ("PUT", 405), ("HEAD", 405), ("OPTIONS", 405),

@@ -378,7 +378,7 @@ std::vector<HandshakeRow> handshakes() {
         {"4.2.2", "Upgrade in the answer", changed("", "X: y"), 101, "Upgrade: websocket"},
         {"4.2.2", "Connection in the answer", changed("", "X: y"), 101, "Connection: Upgrade"},
         {"4.2.1", "a method other than GET", changed("GET", "POST /websocket/1 HTTP/1.1"), 405},
-        {"4.2.1", "HTTP/1.0", changed("GET", "GET /websocket/1 HTTP/1.0"), 505},
+        {"4.2.1", "HTTP/1.0", changed("GET", "GET /websocket/1 HTTP/1.0"), 426},
         {"4.2.1", "an absolute target", changed("GET", "GET ws://h/websocket/1 HTTP/1.1"), 101},
         {"4.2.1", "another path", changed("GET", "GET /other HTTP/1.1"), 404},
         {"4.2.1", "no Host", changed("Host", ""), 400},

@@ -1,5 +1,5 @@
-// Feeds arbitrary bytes to the request parser and the handshake check, whole and in pieces, and
-// checks what both promise. The first byte decides how the bytes are cut.
+// Feeds arbitrary bytes to the request parser, the reader of bodies and the handshake check, whole
+// and in pieces, and checks what both promise. The first byte decides how the bytes are cut.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/http/body.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/protocol/upgrade.hpp>
@@ -30,7 +31,8 @@ void require(bool holds) {
 
 std::string written(const HttpRequest& request) {
     std::string text;
-    text.append(request.method()).append(" ").append(request.target()).append(" HTTP/1.1\r\n");
+    text.append(request.method()).append(" ").append(request.target()).append(" ");
+    text.append(request.version()).append("\r\n");
     request.forEachHeader([&](std::string_view name, std::string_view value) {
         text.append(name).append(": ").append(value).append("\r\n");
     });
@@ -51,10 +53,13 @@ void checkResult(const HttpParseResult& result, std::size_t size) {
 
 void checkRequest(const HttpRequest& request, std::size_t consumed) {
     require(request.memoryUsage() <= sizeof request + consumed);
-    require(!request.method().empty() && request.version() == "HTTP/1.1");
+    require(!request.method().empty() && request.version().substr(0, 7) == "HTTP/1.");
+    require(request.version().size() == 8 && pushhub::detail::isDigit(request.version()[7]));
     require(!request.path().empty() && (request.path()[0] == '/' || request.path() == "*"));
     require(request.path().find('?') == std::string_view::npos);
-    require(request.headerCount("host") == 1 && !request.header("HOST").empty());
+    const bool old = request.version() == "HTTP/1.0";
+    require(request.headerCount("host") == 1 ? !request.header("HOST").empty()
+                                             : old && request.headerCount("host") == 0);
     request.forEachHeader([&](std::string_view name, std::string_view value) {
         require(pushhub::isValidHeader(name, value));
         require(pushhub::detail::trim(value) == value);
@@ -75,6 +80,7 @@ void checkUpgrade(const HttpRequest& request) {
     require(status == 101 || status == 400 || status == 405 || status == 426);
     if (status == 101) {
         require(request.method() == "GET" && !request.hasBody());
+        require(request.version() != "HTTP/1.0");
         require(pushhub::protocol::isUpgradeRequest(request));
         require(request.headerCount("Sec-WebSocket-Key") == 1);
     }
@@ -90,6 +96,49 @@ void checkUpgrade(const HttpRequest& request) {
     require(answer.find("\r\n\r\n") == answer.size() - 4);
     require(std::count(answer.begin(), answer.end(), '\n') <=
             static_cast<std::ptrdiff_t>(6 + headers.size() / 3));
+}
+
+// The outcome of reading a body in pieces of `step` bytes.
+struct BodyRead {
+    HttpParseResult result;
+    std::size_t consumed = 0;
+    std::string body;
+};
+
+BodyRead readBody(const HttpRequest& head, std::string_view bytes, std::size_t step) {
+    constexpr std::size_t limit = 200;
+    pushhub::HttpBodyReader reader(head, limit);
+    BodyRead out;
+    do {
+        const std::size_t length = std::min(step, bytes.size());
+        const std::unique_ptr<char[]> copy(new char[length]);
+        std::copy_n(bytes.data(), length, copy.get());
+        out.result = reader.read({copy.get(), length});
+        require(out.result.consumed <= length);
+        require(out.result.status != Status::incomplete || out.result.consumed == length);
+        out.consumed += out.result.consumed;
+        bytes.remove_prefix(length);
+    } while (out.result.status == Status::incomplete && !bytes.empty());
+    out.body = reader.body();
+    require(out.body.size() <= limit);
+    return out;
+}
+
+void checkBody(HttpRequest& head, std::string_view bytes, std::size_t step) {
+    const BodyRead whole = readBody(head, bytes, std::max<std::size_t>(bytes.size(), 1));
+    const BodyRead inPieces = readBody(head, bytes, step);
+    require(whole.result.status == inPieces.result.status);
+    require(whole.result.httpStatus == inPieces.result.httpStatus);
+    if (whole.result.status == Status::invalid) {
+        require(whole.result.httpStatus == 400 || whole.result.httpStatus == 413);
+        return;
+    }
+    require(whole.body == inPieces.body && whole.consumed == inPieces.consumed);
+    if (whole.result.status == Status::complete) {
+        const std::string before = written(head);
+        head.setBody(whole.body);
+        require(head.body() == whole.body && written(head) == before);
+    }
 }
 
 }  // namespace
@@ -142,5 +191,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const HttpParseResult second = HttpRequest::parse(text, again, generous);
     require(second.status == Status::complete && second.consumed == text.size());
     require(written(again) == text);
+    if (whole.hasBody()) {
+        checkBody(whole, bytes.substr(expected.consumed), std::max<std::size_t>(step, 1));
+    }
     return 0;
 }

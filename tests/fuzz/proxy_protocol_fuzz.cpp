@@ -12,7 +12,7 @@ using pushhub::detail::maxProxyHeader;
 using pushhub::detail::parseProxyHeader;
 using pushhub::detail::ProxyHeader;
 using pushhub::test::require;
-using Status = ProxyHeader::Status;
+using Status = ProxyHeader::State;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::string_view bytes(reinterpret_cast<const char*>(data), size);

@@ -90,6 +90,46 @@ wire::FrameBits rsv1() {
 
 }  // namespace
 
+TEMPLATE_TEST_CASE("the application declines compression for a client", "[deflate]",
+                   LoopbackTransport, AsioTransport) {
+    using H = Harness<TestType>;
+    const bool byFirstMessage = GENERATE(false, true);
+    const auto counting = std::make_shared<Counting>();
+    Options options = H::options();
+    options.compression = counting;
+    typename H::Hub hub(options);
+    hub.onHandshake([](const HandshakePtr& handshake) {
+        Acceptance acceptance;
+        acceptance.compress = handshake->header("User-Agent") != "broken";
+        handshake->accept(std::move(acceptance));
+    });
+    if (byFirstMessage) {
+        hub.onFirstMessage([](const HandshakePtr& handshake, std::string_view) {
+            Acceptance acceptance;
+            acceptance.userId = handshake->userId();
+            handshake->accept(std::move(acceptance));
+        });
+    }
+    hub.start();
+    const auto connect = [&](std::string_view userId, const std::string& headers) {
+        auto client = H::connect(hub, "/websocket/" + std::string(userId), headers);
+        if (byFirstMessage) {
+            client->send("token");
+        }
+        REQUIRE(H::until(hub, [&] { return hub.isOnline(userId); }));
+        return client;
+    };
+    const auto broken = connect("a", offer() + "User-Agent: broken\r\n");
+    const auto good = connect("b", offer());
+    const std::string text = someText(2000);
+    CHECK(hub.sendAll(text).accepted == 2);
+    CHECK(readPlain(*broken) == text);
+    CHECK(readCompressed(*good) == text);
+    CHECK(hub.sendOne("a", text).accepted == 1);
+    CHECK(readPlain(*broken) == text);
+    CHECK(counting->compressions == 1);
+}
+
 TEMPLATE_TEST_CASE("a push is compressed once, whoever gets it", "[deflate]", LoopbackTransport,
                    AsioTransport) {
     using H = Harness<TestType>;

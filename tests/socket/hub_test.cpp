@@ -296,7 +296,6 @@ TEMPLATE_LIST_TEST_CASE("the end of a session is told once and exactly", "[hub]"
         for (const int code : {0, 999, 1004, 1005, 1006, 1015, 2999, 5000}) {
             CHECK(session->close(static_cast<CloseCode>(code)) == std::errc::invalid_argument);
         }
-        CHECK(session->close(CloseCode::normal, "\xFF") == std::errc::invalid_argument);
         CHECK(session->isOpen());
     }
     hub.stop();
@@ -542,6 +541,8 @@ TEMPLATE_LIST_TEST_CASE("options of the listener that a second hub sets are refu
                Catch::Contains("option handshakeTimeout is 6000 ms"));
     CHECK_THAT(refusal([](Options& o) { o.maxHandshakeBytes = 600; }),
                Catch::Contains("option maxHandshakeBytes is 600"));
+    CHECK_THAT(refusal([](Options& o) { o.maxHttpBodySize = 7; }),
+               Catch::Contains("option maxHttpBodySize is 7"));
 }
 
 TEMPLATE_LIST_TEST_CASE("wrong options throw and name the value", "[hub]", test::Transports) {
@@ -605,7 +606,43 @@ TEMPLATE_LIST_TEST_CASE("plain HTTP on the same port", "[hub]", test::Transports
     CHECK(get("GET /broken HTTP/1.1\r\nHost: x\r\n\r\n") == 500);
     CHECK(get("GET /missing HTTP/1.1\r\nHost: x\r\n\r\n") == 404);
     CHECK(get("GET /websocket/1 HTTP/1.1\r\nHost: x\r\n\r\n") == 426);
-    CHECK(get("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n") == 405);
-    CHECK(get("GET / HTTP/1.0\r\nHost: x\r\n\r\n") == 505);
+    CHECK(get("POST /health HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc") == 200);
+    CHECK(get("POST /websocket/1 HTTP/1.1\r\nHost: x\r\n\r\n") == 405);
+    CHECK(get("GET /health HTTP/1.0\r\n\r\n") == 200);
+    CHECK(get("GET /health HTTP/2.0\r\nHost: x\r\n\r\n") == 505);
     CHECK(get("rubbish\r\n\r\n") == 400);
+}
+
+TEMPLATE_LIST_TEST_CASE("a client that ends its direction behind its request", "[hub]",
+                        test::SocketTransports) {
+    using H = Harness<TestType>;
+    const std::string page(8 * 1024 * 1024, 'x');
+    typename H::Hub hub(H::options());
+    hub.onHttp([&](const HttpRequest&) { return HttpResponse{200, page}; });
+    hub.start();
+    test::SocketClient client = H::connectSocket(hub);
+    client.sendBytes("GET / HTTP/1.0\r\n\r\n");
+    ::shutdown(client.fd(), SHUT_WR);
+    CHECK(client.readStatus() == 200);
+    client.waitForEnd();
+    CHECK(client.takeBytes() == page);
+}
+
+TEST_CASE("a refusal behind a trusted proxy is logged with the client's address", "[hub]") {
+    using H = Harness<AsioTransport>;
+    Options options = H::options();
+    options.trustedProxies = {"127.0.0.0/8"};
+    test::Events<std::string> addresses;
+    H::Hub hub(options);
+    hub.onLog([&](const LogRecord& record) {
+        for (const LogField& field : record) {
+            if (record.event == "handshake refused" && field.name == "address") {
+                addresses.add(std::string(field.value));
+            }
+        }
+    });
+    hub.start();
+    CHECK(H::status(hub, "/elsewhere", "X-Forwarded-For: 192.0.2.7\r\n") == 404);
+    REQUIRE(addresses.waitFor(1));
+    CHECK(addresses.all() == Texts{"192.0.2.7"});
 }

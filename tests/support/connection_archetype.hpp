@@ -33,6 +33,7 @@ public:
     std::chrono::steady_clock::time_point now() const noexcept override { return {}; }
     const Options& listenerOptions() const noexcept override { return options_; }
     void routeHandshake(Connection&, HttpRequest) override {}
+    void refused(const Connection&, int, std::string_view, const HttpRequest*) noexcept override {}
     void connectionOpened(Connection&) override {}
     void connectionLeft(Connection&) noexcept override {}
     void connectionEnded(Connection&) noexcept override {}
@@ -79,7 +80,7 @@ public:
     void onOpen(Connection&) noexcept override {}
     void onFirstMessage(Connection&, const Message&) override {}
     void onMessage(Connection&, const Message&) noexcept override {}
-    void onRefused(Connection&, int) noexcept override {}
+    void onRefused(const Refusal&) noexcept override {}
     void onConnectionFailed(const Connection&, std::string_view,
                             std::string_view) noexcept override {}
     void onDropped(Connection&, const Dropped&) noexcept override {}

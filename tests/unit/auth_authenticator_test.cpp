@@ -54,6 +54,7 @@ std::string headerOf(const std::string& response, const std::string& name) {
     return response.substr(begin, response.find("\r\n", begin) - begin);
 }
 
+constexpr const char* invalidRequest = "Bearer realm=\"orders\", error=\"invalid_request\"";
 constexpr const char* challenge = "Bearer realm=\"orders\"";
 constexpr const char* invalidToken = "Bearer realm=\"orders\", error=\"invalid_token\"";
 
@@ -105,18 +106,19 @@ TEST_CASE("An authenticator lets in who has a token", "[auth][authenticator]") {
         {"/websocket/1", bearer + cookie, 101, ""},
         {"/websocket/1?token=is-1", bearer + cookie + protocols, 101, ""},
         // Different ones are, even if one of them is worth nothing.
-        {"/websocket/1?token=is-2", bearer, 400, ""},
-        {"/websocket/1?token=S3cret", bearer, 400, ""},
-        {"/websocket/1?token=is-2", cookie + origin, 400, ""},
-        {"/websocket/1", bearer + "Cookie: sid=S3cret\r\n", 400, ""},
-        {"/websocket/1?token=S3cret", protocols, 400, ""},
-        {"/websocket/1?token=is-1", bearer + "Cookie: sid=S3cret\r\n", 400, ""},
+        {"/websocket/1?token=is-2", bearer, 400, invalidRequest},
+        {"/websocket/1?token=S3cret", bearer, 400, invalidRequest},
+        {"/websocket/1?token=is-2", cookie + origin, 400, invalidRequest},
+        {"/websocket/1", bearer + "Cookie: sid=S3cret\r\n", 400, invalidRequest},
+        {"/websocket/1?token=S3cret", protocols, 400, invalidRequest},
+        {"/websocket/1?token=is-1", bearer + "Cookie: sid=S3cret\r\n", 400, invalidRequest},
         // Malformed, wherever.
-        {"/websocket/1", "Authorization: Bearer S3cret x\r\n", 400, ""},
-        {"/websocket/1?token=is-1&token=S3cret", "", 400, ""},
-        {"/websocket/1", bearer + "Sec-WebSocket-Protocol: bearer.UzNjcmV0\r\n", 400, ""},
-        {"/websocket/1", bearer + "Cookie: sid=is-1; sid=S3cret\r\n", 400, ""},
-        {"/websocket/1?token=S3cret%00", bearer, 400, ""},
+        {"/websocket/1", "Authorization: Bearer S3cret x\r\n", 400, invalidRequest},
+        {"/websocket/1?token=is-1&token=S3cret", "", 400, invalidRequest},
+        {"/websocket/1", bearer + "Sec-WebSocket-Protocol: bearer.UzNjcmV0\r\n", 400,
+         invalidRequest},
+        {"/websocket/1", bearer + "Cookie: sid=is-1; sid=S3cret\r\n", 400, invalidRequest},
+        {"/websocket/1?token=S3cret%00", bearer, 400, invalidRequest},
     };
     for (const Row& row : rows) {
         INFO(row.target << "\n" << row.headers);

@@ -98,6 +98,47 @@ TEST_CASE("An empty request answers everything with nothing", "[http][request]")
     CHECK(request.memoryUsage() == sizeof request);
 }
 
+TEST_CASE("Any minor version of HTTP/1 is read, and told", "[http][request]") {
+    for (const char minor : std::string("0123456789")) {
+        const std::string version = std::string("HTTP/1.") + minor;
+        const HttpRequest request = parsed("GET /a " + version + "\r\nHost: b\r\n\r\n");
+        CHECK(request.version() == version);
+        CHECK(request.header("Host") == "b");
+        CHECK_FALSE(request.hasBody());
+    }
+    CHECK(parsed("GET / HTTP/1.0\r\n\r\n").headerCount("Host") == 0);
+    const auto status = [](const std::string& head) {
+        HttpRequest request;
+        return HttpRequest::parse(head, request).httpStatus;
+    };
+    CHECK(status("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n") == 400);
+    CHECK(status("GET / HTTP/1.0\r\nHost: a b\r\n\r\n") == 400);
+    CHECK(status("GET / HTTP/1.2\r\n\r\n") == 400);
+    CHECK(status("GET / HTTP/0.9\r\nHost: a\r\n\r\n") == 505);
+    CHECK(status("GET / HTTP/2.0\r\nHost: a\r\n\r\n") == 505);
+    CHECK(status("GET / HTTP/1.10\r\nHost: a\r\n\r\n") == 400);
+}
+
+TEST_CASE("A body is kept behind the head", "[http][request]") {
+    HttpRequest request =
+        parsed("PUT /a?b HTTP/1.1\r\nHost: c\r\nContent-Length: 9\r\nX: y\r\n\r\n");
+    const std::size_t before = request.memoryUsage();
+    CHECK(request.body().empty());
+    request.setBody(std::string("body\0body", 9));
+    CHECK(request.body() == std::string("body\0body", 9));
+    CHECK(request.memoryUsage() == before + sizeof(std::size_t) + 9);
+    CHECK(request.method() == "PUT");
+    CHECK(request.target() == "/a?b");
+    CHECK(request.version() == "HTTP/1.1");
+    CHECK(request.header("X") == "y");
+    const HttpRequest moved = std::move(request);
+    CHECK(moved.body().size() == 9);
+    CHECK(HttpRequest().body().empty());
+    HttpRequest large = parsed("PUT / HTTP/1.1\r\nHost: c\r\n\r\n");
+    large.setBody(std::string(100000, 'x'));
+    CHECK(large.body() == std::string(100000, 'x'));
+}
+
 TEST_CASE("Moving a request keeps its views valid", "[http][request]") {
     HttpRequest first = withHeaders("X-A: b\r\n");
     const std::string_view value = first.header("X-A");
@@ -217,6 +258,15 @@ TEST_CASE("A body that is declared is reported for methods that may have one", "
     CHECK(parsed(post + "Transfer-Encoding: chunked\r\n\r\n").hasBody());
     CHECK_FALSE(parsed(post + "Content-Length: 0\r\n\r\n").hasBody());
     CHECK_FALSE(parsed(post + "\r\n").hasBody());
+    const auto status = [](const std::string& head) {
+        HttpRequest request;
+        return HttpRequest::parse(head, request).httpStatus;
+    };
+    CHECK(status(post + "Transfer-Encoding: gzip, chunked\r\n\r\n") == 501);
+    CHECK(status(post + "Transfer-Encoding: chunked, chunked\r\n\r\n") == 501);
+    CHECK(status(post + "Transfer-Encoding: xchunked\r\n\r\n") == 501);
+    CHECK(status(post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n") == 501);
+    CHECK(status("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n") == 400);
     HttpRequest head;
     const HttpParseResult result =
         HttpRequest::parse("HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", head);
@@ -256,6 +306,8 @@ TEST_CASE("What can never become a request is refused before it ends", "[http][r
         return result.httpStatus;
     };
     CHECK(early("\x16") == 400);
+    CHECK(HttpRequest::parse("\x16\x03\x01", request).reason ==
+          std::string("TLS on a port without TLS"));
     CHECK(early("\n") == 400);
     CHECK(early("\rG") == 400);
     CHECK(early("\r\n\r") == 400);

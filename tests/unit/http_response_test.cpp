@@ -11,6 +11,7 @@ using pushhub::isReservedHeader;
 using pushhub::isValidHeader;
 using pushhub::reasonPhrase;
 using pushhub::serialize;
+using pushhub::whyNotSendable;
 
 namespace {
 
@@ -56,6 +57,29 @@ TEST_CASE("Statuses without a body have none", "[http][response]") {
         CHECK(bytes.find("Content-Type") == std::string::npos);
         CHECK(bytes.substr(bytes.size() - 4) == "\r\n\r\n");
     }
+}
+
+TEST_CASE("205 says that it has no body", "[http][response]") {
+    CHECK(serialize(response(205, "body"), false, true) ==
+          "HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n");
+}
+
+TEST_CASE("A date is sent once, and the host's takes precedence", "[http][response]") {
+    const std::string date = "Sun, 06 Nov 1994 08:49:37 GMT";
+    CHECK(serialize(response(204, ""), false, true, date) ==
+          "HTTP/1.1 204 No Content\r\nDate: " + date + "\r\n\r\n");
+    CHECK(serialize(response(204, "", {{"date", "now"}}), false, true, date) ==
+          "HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n");
+}
+
+TEST_CASE("What cannot be sent of a response is named", "[http][response]") {
+    CHECK(whyNotSendable(response(200, "\xff", {{"X-A", "b"}})).empty());
+    CHECK(whyNotSendable(response(200, "", {{"X A", "b"}})).find("\"X A\"") != std::string::npos);
+    CHECK(whyNotSendable(response(200, "", {{"X-A", "b\n"}})).find("X-A") != std::string::npos);
+    CHECK(whyNotSendable(response(99, "")).find("status is 99,") != std::string::npos);
+    HttpResponse type = response(200, "b");
+    type.contentType = "a\r\nb";
+    CHECK(whyNotSendable(type).find("content type") != std::string::npos);
 }
 
 TEST_CASE("A status that cannot be one is sent as 500", "[http][response]") {

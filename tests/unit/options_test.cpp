@@ -41,6 +41,8 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
         {"maxSessions", "0", [](Options& o) { o.maxSessions = 0; }},
         {"maxHandshakeBytes", "255", [](Options& o) { o.maxHandshakeBytes = 255; }},
         {"maxHandshakeBytes", "65536", [](Options& o) { o.maxHandshakeBytes = 65535 + 1; }},
+        {"maxHttpBodySize", "1073741825",
+         [](Options& o) { o.maxHttpBodySize = (std::size_t{1} << 30) + 1; }},
         {"handshakeTimeout", "0", [](Options& o) { o.handshakeTimeout = 0ms; }},
         {"handshakeTimeout", "-5", [](Options& o) { o.handshakeTimeout = -5ms; }},
         {"handshakeTimeout", "86400001", [](Options& o) { o.handshakeTimeout = 24h + 1ms; }},
@@ -85,6 +87,8 @@ TEST_CASE("The ends of each range are valid", "[options]") {
         },
         [](Options& o) { o.maxHandshakeBytes = 256; },
         [](Options& o) { o.maxHandshakeBytes = 65535; },
+        [](Options& o) { o.maxHttpBodySize = 0; },
+        [](Options& o) { o.maxHttpBodySize = std::size_t{1} << 30; },
         [](Options& o) { o.handshakeTimeout = 1ms; },
         [](Options& o) { o.closeTimeout = 24h; },
         [](Options& o) { o.stallTimeout = o.pingInterval = o.stopSpread = 0ms; }};

@@ -13,7 +13,7 @@ using pushhub::detail::maxProxyHeader;
 using pushhub::detail::parseProxyHeader;
 using pushhub::detail::ProxyHeader;
 using pushhub::test::proxyV2;
-using Status = ProxyHeader::Status;
+using Status = ProxyHeader::State;
 
 namespace {
 

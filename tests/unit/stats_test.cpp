@@ -55,7 +55,11 @@ TEST_CASE("Handshakes are counted by outcome", "[stats]") {
     CHECK(stats.handshakesUnavailable == 1);
     CHECK(stats.handshakesUnauthorized == 1);
     CHECK(stats.handshakesForbidden == 2);
-    CHECK(stats.handshakesRefusedOtherwise == 1);
+    CHECK(stats.handshakesRefusedOtherwise == 2);
+    CHECK(stats.refusals[403] == 2);
+    CHECK(stats.refusals[404] == 1);
+    CHECK(stats.refusals[418] == 1);  // any other
+    CHECK(stats.refusals[426] == 0);
     CHECK(stats.closedByPeer == 1);
 }
 
@@ -255,16 +259,19 @@ TEST_CASE("A log is told what happens, and nothing without one", "[log]") {
     hub.poll();
     a->sendBytes("\xFF\xFF");
     hub.poll();
-    hub.connect("b/c");
+    hub.connect("b/c?token=secret");
     hub.hub.stop();
-    REQUIRE(lines.size() == 5);
+    REQUIRE(lines.size() == 6);
     CHECK(lines[0] == "info: started address=127.0.0.1 port=8081 path=/websocket/{userId}");
     CHECK(lines[1] == "debug: session opened session=1 user=a address=loopback:1");
     CHECK(lines[2].find("error: error error=a hook threw an exception what=onMessage: no database "
                         "session=1 user=a") == 0);
     CHECK(lines[3].find("warning: session closed session=1 user=a address=loopback:1 code=1002 "
                         "reason=") == 0);
-    CHECK(lines[4] == "info: stopped path=/websocket/{userId}");
+    CHECK(lines[4] ==
+          "info: handshake refused status=404 reason=no such endpoint address=loopback:2 "
+          "path=/websocket/b/c");
+    CHECK(lines[5] == "info: stopped path=/websocket/{userId}");
 }
 
 TEST_CASE("A log that throws does no harm", "[log]") {

@@ -290,6 +290,8 @@ void addValidRows(std::vector<Row>& rows) {
             {"behind nginx", proxied, 101},
             {"the least that is valid", join(good()), 101},
             {"an empty line first", "\r\n" + join(good()), 101},
+            {"HTTP/1.2", requestLine("GET / HTTP/1.2"), 101},
+            {"HTTP/1.9", requestLine("GET / HTTP/1.9"), 101},
             {"headers backwards",
              [] {
                  Lines lines = good();
@@ -464,8 +466,7 @@ void addRefusedRows(std::vector<Row>& rows) {
             {"an empty target", requestLine("GET  HTTP/1.1"), 400},
             {"only a method", requestLine("GET"), 400},
             {"HTTP/0.9", requestLine("GET /"), 400},
-            {"HTTP/1.0", requestLine("GET / HTTP/1.0"), 505},
-            {"HTTP/1.2", requestLine("GET / HTTP/1.2"), 505},
+            {"HTTP/1.0", requestLine("GET / HTTP/1.0"), 426},
             {"HTTP/2.0", requestLine("GET / HTTP/2.0"), 505},
             {"the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\n", 505},
             {"HTTP/0.9 spelled out", requestLine("GET / HTTP/0.9"), 505},

@@ -47,6 +47,12 @@ inline std::string challenge(const std::string& realm, const char* error) {
     return out;
 }
 
+inline HttpResponse malformedToken(const std::string& realm, std::string why) {
+    HttpResponse response{400, std::move(why) + "\n"};
+    response.headers = {{"WWW-Authenticate", challenge(realm, "invalid_request")}};
+    return response;
+}
+
 inline HttpResponse unauthorized(const std::string& realm, const char* error) {
     HttpResponse response{401, error ? "the token is not valid\n" : "a token is needed\n"};
     response.headers = {{"WWW-Authenticate", challenge(realm, error)}};
@@ -163,7 +169,7 @@ public:
         for (const TokenSource& source : sources_) {
             TokenSearch search = source(request);
             if (!search.malformed.empty()) {
-                handshake->reject(400, std::move(search.malformed) + "\n");
+                handshake->reject(detail::malformedToken(realm_, std::move(search.malformed)));
                 return;
             }
             if (subprotocol.empty()) {
@@ -173,7 +179,7 @@ public:
                 continue;
             }
             if (token && token->value != search.token->value) {
-                handshake->reject(400, "several different tokens\n");
+                handshake->reject(detail::malformedToken(realm_, "several different tokens"));
                 return;
             }
             const bool onlyCookies = search.token->fromCookie && (!token || token->fromCookie);

@@ -14,9 +14,9 @@ namespace pushhub::detail {
 /// What a proxy says of a client before the client's first byte: the PROXY protocol of HAProxy,
 /// versions 1 and 2 (https://www.haproxy.org/download/1.8/doc/proxy-protocol.txt).
 struct ProxyHeader {
-    enum class Status : std::uint8_t { incomplete, complete, invalid };
+    enum class State : std::uint8_t { incomplete, complete, invalid };
 
-    Status status = Status::incomplete;
+    State status = State::incomplete;
     std::size_t consumed = 0;            ///< Bytes of a complete header.
     std::optional<IpEndpoint> client{};  ///< Nothing if the proxy speaks for itself, or over no IP.
     const char* reason = "";             ///< What is wrong with an invalid one.
@@ -27,7 +27,7 @@ inline constexpr std::size_t maxProxyHeader = 4096;
 
 inline ProxyHeader invalidProxyHeader(const char* reason) noexcept {
     ProxyHeader header;
-    header.status = ProxyHeader::Status::invalid;
+    header.status = ProxyHeader::State::invalid;
     header.reason = reason;
     return header;
 }
@@ -42,7 +42,7 @@ inline std::string_view takeProxyField(std::string_view& line) noexcept {
 /// The line of version 1, without its end.
 inline ProxyHeader parseProxyLine(std::string_view line) noexcept {
     ProxyHeader header;
-    header.status = ProxyHeader::Status::complete;
+    header.status = ProxyHeader::State::complete;
     header.consumed = line.size() + 2;
     const std::string_view whole = line;
     takeProxyField(line);  // "PROXY"
@@ -106,7 +106,7 @@ inline ProxyHeader parseProxyBinary(std::string_view bytes) noexcept {
     if (bytes.size() < fixed + length) {
         return header;
     }
-    header.status = ProxyHeader::Status::complete;
+    header.status = ProxyHeader::State::complete;
     header.consumed = fixed + length;
     if (!local && (family == 0x11 || family == 0x21)) {
         IpEndpoint client;

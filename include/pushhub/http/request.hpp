@@ -43,8 +43,8 @@ struct HttpParseResult {
     const char* reason = "";
 };
 
-/// The head of an HTTP/1.1 request (RFC 9112), immutable once parsed and cheap to keep: one
-/// pointer to one heap block that is no larger than the head was on the wire.
+/// An HTTP/1.x request (RFC 9112), immutable once parsed and cheap to keep: one pointer to one heap
+/// block that is no larger than the head was on the wire, with a body behind it if there is one.
 ///
 /// Views that the functions return live as long as the block: moving the request keeps them
 /// valid. A request that was not filled by `parse`, or was moved from, answers everything with ""
@@ -63,12 +63,14 @@ public:
     ///
     /// One allocation, when complete; throws nothing but std::bad_alloc.
     ///
-    /// Refused: versions other than HTTP/1.1 (505); bare CR or LF, NUL and other control
+    /// Versions: HTTP/1.0 and up to HTTP/1.9, which is read as HTTP/1.1 (RFC 9110 section 2.5).
+    /// Refused: other major versions (505); bare CR or LF, NUL and other control
     /// characters except tabs in header values; whitespace before a colon; a header name that is
-    /// not a token; no Host, several, or one that is not `host[:port]`; spaces, control
-    /// characters, non-ASCII bytes and '#' in the target; a malformed or repeated Content-Length,
-    /// Transfer-Encoding together with Content-Length, and a GET or HEAD that declares a body (413,
-    /// or 400 for Transfer-Encoding).
+    /// not a token; several Host, or one that is not `host[:port]`, or none (HTTP/1.0 may leave it
+    /// out); spaces, control characters, non-ASCII bytes and '#' in the target; a malformed or
+    /// repeated Content-Length; Transfer-Encoding together with Content-Length, in HTTP/1.0, or
+    /// other than "chunked" (501); a GET or HEAD that declares a body (413, or 400 for
+    /// Transfer-Encoding). The first byte of TLS gets a reason of its own.
     /// Accepted: one empty line before the request line (RFC 9112, section 2.2); folded header
     /// lines, each fold replaced by one space (section 5.2); the absolute form of the target with
     /// http, https, ws or wss, of which path and query are kept (section 3.2.2); "*" for OPTIONS.
@@ -89,8 +91,14 @@ public:
         return target().substr((std::min)(pathLength() + 1, targetLength()));
     }
 
-    /// "HTTP/1.1".
-    std::string_view version() const { return block_ ? "HTTP/1.1" : ""; }
+    /// "HTTP/1.1", or another minor version, as it was sent.
+    std::string_view version() const {
+        constexpr std::string_view versions =
+            "HTTP/1.0HTTP/1.1HTTP/1.2HTTP/1.3HTTP/1.4"
+            "HTTP/1.5HTTP/1.6HTTP/1.7HTTP/1.8HTTP/1.9";
+        constexpr std::size_t length = 8;
+        return block_ ? versions.substr(length * minorVersion(), length) : std::string_view();
+    }
 
     /// The value of the first header of this name (in any case), "" if there is none. Linear in
     /// the number of headers, as all look-ups here.
@@ -133,11 +141,28 @@ public:
     std::string_view origin() const { return header("Origin"); }
 
     /// True if the request declares a body, which `parse` leaves where it is. Never for GET and
-    /// HEAD; for other methods: answer and close the connection.
-    bool hasBody() const { return block_ && block_[bodyAt] != 0; }
+    /// HEAD.
+    bool hasBody() const { return (flags() & declaresBody) != 0; }
+
+    /// The body, decoded from its chunks; "" without one.
+    std::string_view body() const {
+        if ((flags() & keepsBody) == 0) {
+            return {};
+        }
+        const char* const stored = block_.get() + load(capacityAt);
+        std::size_t size;
+        std::memcpy(&size, stored, sizeof size);
+        return {stored + sizeof size, size};
+    }
+
+    /// Stores the body. Views from before are invalid then.
+    void setBody(std::string_view body);
 
     /// Bytes that this request occupies, itself and its block.
-    std::size_t memoryUsage() const { return sizeof *this + load(capacityAt); }
+    std::size_t memoryUsage() const {
+        const bool keeps = (flags() & keepsBody) != 0;
+        return sizeof *this + load(capacityAt) + (keeps ? sizeof(std::size_t) + body().size() : 0);
+    }
 
 private:
     // The block: six numbers, then method, target and the fields. A field is the length of its
@@ -148,9 +173,11 @@ private:
     static constexpr std::size_t targetLengthAt = 4;
     static constexpr std::size_t pathLengthAt = 6;
     static constexpr std::size_t methodLengthAt = 8;
-    static constexpr std::size_t bodyAt = 9;
+    static constexpr std::size_t flagsAt = 9;  // the minor version times 16, and the two below
     static constexpr std::size_t textAt = 10;
     static constexpr std::size_t largestHead = 0xffff;
+    static constexpr unsigned declaresBody = 1;
+    static constexpr unsigned keepsBody = 2;  // behind the block's capacity: its size, its bytes
 
     class Field {
     public:
@@ -184,6 +211,9 @@ private:
     std::size_t methodLength() const {
         return block_ ? static_cast<unsigned char>(block_[methodLengthAt]) : 0;
     }
+    unsigned flags() const { return block_ ? static_cast<unsigned char>(block_[flagsAt]) : 0U; }
+    void setFlags(unsigned flags) { block_[flagsAt] = static_cast<char>(flags); }
+    std::size_t minorVersion() const { return flags() >> 4; }
     const char* text() const { return block_ ? block_.get() + textAt : ""; }
     Field firstField() const { return Field(text() + methodLength() + targetLength()); }
 
@@ -272,6 +302,17 @@ inline std::vector<std::string_view> HttpRequest::subprotocols() const {
     return names;
 }
 
+inline void HttpRequest::setBody(std::string_view body) {
+    const std::size_t capacity = load(capacityAt);
+    const std::size_t size = body.size();
+    std::unique_ptr<char[]> block(new char[capacity + sizeof size + size]);
+    std::memcpy(block.get(), block_.get(), capacity);
+    std::memcpy(block.get() + capacity, &size, sizeof size);
+    std::copy(body.begin(), body.end(), block.get() + capacity + sizeof size);
+    block_ = std::move(block);
+    setFlags(flags() | keepsBody);
+}
+
 inline HttpParseResult HttpRequest::parse(std::string_view bytes, HttpRequest& out,
                                           const HttpLimits& limits, std::size_t alreadyScanned) {
     const std::size_t start = bytes.substr(0, 2) == "\r\n" ? 2 : 0;
@@ -311,7 +352,10 @@ inline HttpParseResult HttpRequest::findHeadEnd(std::string_view bytes, std::siz
     const std::size_t size = (std::min)(bytes.size(), start + maxHead);
 
     if (bytes.size() > start && !detail::isTokenChar(bytes[start]) && bytes != "\r") {
-        return invalid(400, "the request does not start with a method");
+        constexpr char tlsHandshake = '\x16';  // the type of a record, RFC 8446 section 5.1
+        return invalid(400, bytes[start] == tlsHandshake
+                                ? "TLS on a port without TLS"
+                                : "the request does not start with a method");
     }
     std::size_t at = (std::min)((std::max)(start, alreadyScanned), size);
     const bool lineMayBeTooLong = at <= maxLine && size > maxLine;
@@ -363,8 +407,8 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
         version[6] != '.' || !detail::isDigit(version[7])) {
         return invalid(400, "the HTTP version is malformed");
     }
-    if (version != "HTTP/1.1") {
-        return invalid(505, "only HTTP/1.1 is spoken here");
+    if (version[5] != '1') {
+        return invalid(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
     }
     if (target.size() > limits.maxTargetBytes) {
         return invalid(414, "the request target is too long");
@@ -379,7 +423,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
     store16(block + capacityAt, headBytes);
     store16(block + fieldCountAt, 0);
     block[methodLengthAt] = static_cast<char>(method.size());
-    block[bodyAt] = 0;
+    setFlags(static_cast<unsigned>(version[7] - '0') << 4);
     std::memcpy(block + textAt, method.data(), method.size());
     char* const targetCopy = block + textAt + method.size();
     std::size_t length = target.size();
@@ -559,7 +603,8 @@ inline HttpParseResult HttpRequest::checkFraming() {
     std::size_t lengths = 0;
     bool lengthIsNumber = true;
     bool hasLength = false;
-    bool hasCoding = false;
+    std::size_t codings = 0;
+    bool codingIsChunked = false;
     bool hostIsGood = false;
     forEachHeader([&](std::string_view name, std::string_view value) {
         if (detail::equalsIgnoreCase(name, "Host")) {
@@ -572,13 +617,16 @@ inline HttpParseResult HttpRequest::checkFraming() {
             });
             hasLength = value.find_first_not_of('0') != std::string_view::npos;
         } else if (detail::equalsIgnoreCase(name, "Transfer-Encoding")) {
-            hasCoding = true;
+            ++codings;
+            codingIsChunked = detail::equalsIgnoreCase(value, "chunked");
         }
     });
-    if (hosts != 1) {
+    const bool hasCoding = codings != 0;
+    const bool mayLackHost = minorVersion() == 0;
+    if (hosts > 1 || (hosts == 0 && !mayLackHost)) {
         return invalid(400, hosts == 0 ? "the Host header is missing" : "several Host headers");
     }
-    if (!hostIsGood) {
+    if (hosts == 1 && !hostIsGood) {
         return invalid(400, "the Host header is malformed");
     }
     if (lengths > 1 || !lengthIsNumber) {
@@ -587,6 +635,9 @@ inline HttpParseResult HttpRequest::checkFraming() {
     if (hasCoding && lengths != 0) {
         return invalid(400, "Transfer-Encoding together with Content-Length");
     }
+    if (hasCoding && minorVersion() == 0) {
+        return invalid(400, "a Transfer-Encoding in HTTP/1.0");
+    }
     const bool bodyless = method() == "GET" || method() == "HEAD";
     if (bodyless && hasCoding) {
         return invalid(400, "a GET or HEAD request has a Transfer-Encoding");
@@ -594,7 +645,12 @@ inline HttpParseResult HttpRequest::checkFraming() {
     if (bodyless && hasLength) {
         return invalid(413, "a GET or HEAD request has a body");
     }
-    block_[bodyAt] = hasLength || hasCoding ? 1 : 0;
+    if (hasCoding && (codings != 1 || !codingIsChunked)) {
+        return invalid(501, "the only transfer coding here is chunked");
+    }
+    if (hasLength || hasCoding) {
+        setFlags(flags() | declaresBody);
+    }
     return {HttpParseResult::State::complete, 0, 0, ""};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -14,7 +15,7 @@ namespace pushhub {
 struct HttpResponse {
     /// 200 to 599; anything else is sent as 500.
     int status = 200;
-    std::string body;
+    std::string body{};
     /// Left out when empty or when there is no body.
     std::string contentType = "text/plain; charset=utf-8";
     /// Further headers, in the order in which they are sent; see `isValidHeader` and
@@ -35,6 +36,8 @@ inline const char* reasonPhrase(int status) {
             return "Accepted";
         case 204:
             return "No Content";
+        case 205:
+            return "Reset Content";
         case 206:
             return "Partial Content";
         case 301:
@@ -123,6 +126,48 @@ inline bool isReservedHeader(std::string_view name) {
            detail::equalsIgnoreCase(name, "Transfer-Encoding");
 }
 
+/// 503, with the advice to try again in some seconds.
+inline HttpResponse unavailable(std::string why) {
+    HttpResponse response{503, std::move(why)};
+    response.headers = {{"Retry-After", "5"}};
+    return response;
+}
+
+/// True for a status that an answer may have: 200 to 599.
+constexpr bool isFinalStatus(int status) noexcept {
+    return status >= 200 && status <= 599;
+}
+
+/// True for a status that refuses: 400 to 599.
+constexpr bool isRefusalStatus(int status) noexcept {
+    return status >= 400 && status <= 599;
+}
+
+/// True if the response has a header of that name, in any case.
+inline bool hasHeader(const HttpResponse& response, std::string_view name) {
+    return std::any_of(
+        response.headers.begin(), response.headers.end(),
+        [name](const auto& header) { return detail::equalsIgnoreCase(header.first, name); });
+}
+
+/// Names what `serialize` replaces or leaves out because it cannot be sent: a status, or else the
+/// first such header. "" if there is nothing.
+inline std::string whyNotSendable(const HttpResponse& response) {
+    if (!isFinalStatus(response.status)) {
+        return "the status is " + std::to_string(response.status) + ", expected from 200 to 599";
+    }
+    for (const auto& [name, value] : response.headers) {
+        if (!isValidHeader(name, value)) {
+            return "the header \"" + name + "\" is \"" + value +
+                   "\", expected a token as its name, and no control characters";
+        }
+    }
+    return detail::isFieldValue(response.contentType)
+               ? std::string()
+               : "the content type is \"" + response.contentType +
+                     "\", expected no control characters";
+}
+
 namespace detail {
 
 inline void appendHeader(std::string& out, std::string_view name, std::string_view value) {
@@ -132,13 +177,15 @@ inline void appendHeader(std::string& out, std::string_view name, std::string_vi
 }  // namespace detail
 
 /// The bytes of a response (RFC 9112, section 4). `headOnly` leaves the body out, as the answer to
-/// HEAD must; `keepAlive` false adds "Connection: close". Headers that are invalid or reserved
-/// are left out. 204 and 304 have no body.
-inline std::string serialize(const HttpResponse& response, bool headOnly, bool keepAlive) {
-    const int status = response.status < 200 || response.status > 599 ? 500 : response.status;
-    const bool bodyless = status == 204 || status == 304;
+/// HEAD must; `keepAlive` false adds "Connection: close"; `date` is the value of Date, unless the
+/// response has one or it is "". Headers that are invalid or reserved are left out. 204, 205 and
+/// 304 have no body.
+inline std::string serialize(const HttpResponse& response, bool headOnly, bool keepAlive,
+                             std::string_view date = {}) {
+    const int status = isFinalStatus(response.status) ? response.status : 500;
+    const bool bodyless = status == 204 || status == 205 || status == 304;
 
-    std::size_t size = 160 + response.body.size() + response.contentType.size();
+    std::size_t size = 200 + response.body.size() + response.contentType.size();
     for (const auto& [name, value] : response.headers) {
         size += name.size() + value.size() + 4;
     }
@@ -148,14 +195,22 @@ inline std::string serialize(const HttpResponse& response, bool headOnly, bool k
     out.append(reasonPhrase(status)).append("\r\n");
 
     bool ownContentType = false;
+    bool ownDate = false;
     bool upgrade = false;
     for (const auto& [name, value] : response.headers) {
         if (!isValidHeader(name, value) || isReservedHeader(name)) {
             continue;
         }
         ownContentType = ownContentType || detail::equalsIgnoreCase(name, "Content-Type");
+        ownDate = ownDate || detail::equalsIgnoreCase(name, "Date");
         upgrade = upgrade || detail::equalsIgnoreCase(name, "Upgrade");
         detail::appendHeader(out, name, value);
+    }
+    if (!ownDate && !date.empty()) {
+        detail::appendHeader(out, "Date", date);
+    }
+    if (status == 205) {
+        detail::appendHeader(out, "Content-Length", "0");
     }
     if (!bodyless) {
         if (!ownContentType && !response.body.empty() && !response.contentType.empty() &&

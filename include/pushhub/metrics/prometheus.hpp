@@ -80,6 +80,18 @@ inline const std::vector<PrometheusFamily>& prometheusFamilies() {
                             {"other", stats.handshakesRefusedOtherwise},
                             {"tls_failed", stats.handshakesTlsFailed}};
          }},
+        {"refusals_total", "counter", "Refused clients by HTTP status.", "status",
+         [](const Stats& stats) {
+             Samples samples;
+             for (std::size_t i = 0; i < stats.refusals.counts.size(); ++i) {
+                 const int status = i < Refusals::statuses.size() ? Refusals::statuses[i] : -1;
+                 samples.emplace_back(status < 0    ? "other"
+                                      : status == 0 ? "none"
+                                                    : std::to_string(status),
+                                      stats.refusals.counts[i]);
+             }
+             return samples;
+         }},
         {"sessions_closed_total", "counter", "Ended sessions by the side that ended them.", "by",
          [](const Stats& stats) {
              return Samples{{"peer", stats.closedByPeer},

@@ -28,9 +28,10 @@ struct UpgradeCheck {
 };
 
 /// True if the request asks for WebSocket at all, well or badly: its Upgrade list has the token
-/// "websocket". Others are plain HTTP.
+/// "websocket". Others are plain HTTP, and so is HTTP/1.0, where Upgrade means nothing (RFC 9110
+/// section 7.8).
 inline bool isUpgradeRequest(const HttpRequest& request) {
-    return request.hasToken("Upgrade", "websocket");
+    return request.hasToken("Upgrade", "websocket") && request.version() != "HTTP/1.0";
 }
 
 namespace detail {
@@ -88,7 +89,7 @@ inline bool areExtensions(const HttpRequest& request) {
 }  // namespace detail
 
 /// Checks an opening handshake as RFC 6455, section 4.2.1 demands of a server; what `HttpRequest`
-/// guarantees (HTTP/1.1, one Host, no body) is taken for granted. Only version 13 is spoken.
+/// guarantees (HTTP/1.x, one Host, no body) is taken for granted. Only version 13 is spoken.
 /// Path, Origin and identity are for others to judge. A few allocations at most.
 inline UpgradeCheck checkUpgrade(const HttpRequest& request) {
     if (request.method() != "GET") {

@@ -123,13 +123,13 @@ private:
             size = waiting.size();
         }
         const ProxyHeader header = parseProxyHeader({data, size});
-        if (header.status == ProxyHeader::Status::incomplete) {
+        if (header.status == ProxyHeader::State::incomplete) {
             if (waiting.empty()) {
                 waiting.assign(data, size);
             }
             return;
         }
-        if (header.status == ProxyHeader::Status::invalid) {
+        if (header.status == ProxyHeader::State::invalid) {
             asioLoop().proxyHeaderRefused(*this, header.reason);
             abort(Errc::connectionLost);
             return;

@@ -131,8 +131,8 @@ private:
     }
 
     void refusePlain() {
-        plain_ = true;
-        failed("plain text instead of TLS, such as http:// or ws://");
+        plain_ = failed_ = true;
+        asioLoop().countTlsFailed();
         rejectHandshake({400, "this port speaks TLS: use https:// or wss://\n"});
     }
 

@@ -16,6 +16,8 @@
 #include <pushhub/close_code.hpp>
 #include <pushhub/compression.hpp>
 #include <pushhub/error.hpp>
+#include <pushhub/http/body.hpp>
+#include <pushhub/http/date.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/protocol/close_payload.hpp>
@@ -106,8 +108,9 @@ public:
     }
 
     /// Sends a close frame behind everything that was accepted, and closes (RFC 6455 section 7).
-    /// `reason` is cut to 123 bytes at a character. Invalid codes and reasons are refused with
-    /// std::errc::invalid_argument, on a closing connection nothing happens.
+    /// `reason` goes through `protocol::closeReason`. A code that may not be sent is refused with
+    /// std::errc::invalid_argument, and the handler is told; on a closing connection nothing
+    /// happens.
     std::error_code close(CloseCode code, std::string_view reason, ClosedBy by = ClosedBy::host,
                           std::error_code error = {});
 
@@ -199,8 +202,15 @@ public:
     /// Makes a session of a connection that is open: it is told to the handler, and gets pushes.
     void admit(std::shared_ptr<void> attachment);
 
-    /// Refuses a pending handshake, or a connection that is open and not admitted.
-    void rejectHandshake(const HttpResponse& response, bool headOnly = false);
+    /// Refuses a pending handshake, or a connection that is open and not admitted. A 401 without
+    /// WWW-Authenticate gets one, since RFC 9110 section 15.5.2 demands it.
+    void rejectHandshake(HttpResponse response);
+
+    /// Answers a request and closes. `headOnly`: without the body, as HEAD wants.
+    void answer(const HttpResponse& response, bool headOnly);
+
+    /// The client sends no more, and may still read.
+    bool clientEnded() const noexcept { return clientEnded_; }
 
     /// Closes the session with 4401 after this time, instead of the time that was set before.
     void expireAfter(std::chrono::milliseconds time) {
@@ -248,10 +258,19 @@ private:
         ended
     };
 
+    // A plain HTTP request whose body is not complete.
+    struct HttpBody {
+        HttpBody(HttpRequest head, std::size_t maxBytes)
+            : request(std::move(head)), reader(request, maxBytes) {}
+        HttpRequest request;
+        HttpBodyReader reader;
+    };
+
     // Exists until the connection is admitted.
     struct HandshakeState {
         std::string bytes;  // an incomplete request, or what came before the answer
         std::size_t scanned = 0;
+        std::unique_ptr<HttpBody> body;
         detail::RefPtr<PendingHandshake> pending;
         std::shared_ptr<void> ticket;
         bool firstMessageTaken = false;
@@ -288,7 +307,14 @@ private:
     const Options& options() const noexcept { return channel_->options; }
 
     void readHandshake(char* data, std::size_t size);
-    std::string negotiate(const HttpRequest& request);
+    void beginBody(HttpRequest request, std::string_view bytes);
+    void readBody(std::string_view bytes);
+    void route(HttpRequest request);
+    void refuse(int status, const char* reason);
+    const HttpRequest* requestOfHandshake() const noexcept {
+        return handshake_ && handshake_->pending ? &handshake_->pending->request() : nullptr;
+    }
+    std::string negotiate(const UpgradeAnswer& answer, const HttpRequest& request);
     void holdBack(const char* data, std::size_t size);
     void readHeldBack();
     void dropHandshake() noexcept;
@@ -339,6 +365,8 @@ private:
     void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
+    void goOnWriting();
+    void answerStalled();
     void waitForSocket(bool progress);
     void checkQueue();
 
@@ -351,6 +379,7 @@ private:
     void finishClose();
     void reportClose(CloseInfo info) noexcept;
     void linger();
+    bool readsOn();
     void end() noexcept;
 
     detail::RefPtr<LoopContext> loop_;
@@ -378,8 +407,10 @@ private:
     Phase phase_ = Phase::handshake;
     std::uint8_t pausedFor_ = 0;        // why the client is not read from: PauseReason
     bool admitted_ = false;             // a session, of which the handler is told
-    bool blocked_ = false;              // waits for the socket
+    bool blocked_ = false;              // the socket takes no more
+    bool waitsForSocket_ = false;       // `writable` will come
     bool endAfterFlush_ = false;        // an HTTP answer is the last that is sent
+    bool clientEnded_ = false;          // sends no more, and is still written to
     bool leaving_ = false;              // at `expires_` because the hub stops
     std::atomic<bool> wasFull_{false};  // the queue, and the handler has not heard of a drain
 };
@@ -432,19 +463,26 @@ inline std::error_code Connection::reserve(const Frame& frame, OverflowPolicy wh
 
 inline std::error_code Connection::close(CloseCode code, std::string_view reason, ClosedBy by,
                                          std::error_code error) {
-    if (!isSendableCloseCode(static_cast<std::uint16_t>(code)) || !protocol::isValidUtf8(reason)) {
-        return std::make_error_code(std::errc::invalid_argument);
-    }
     if (budget_.closed()) {
         return {};
     }
-    reason = reason.substr(0, protocol::utf8PrefixLength(reason, protocol::maxCloseReason));
     Command command;
+    if (!isSendableCloseCode(static_cast<std::uint16_t>(code))) {
+        const auto invalid = std::make_error_code(std::errc::invalid_argument);
+        command.task = detail::makeTask([self = detail::RefPtr<Connection>(this), code, invalid] {
+            if (self->open() && self->admitted()) {
+                self->channel_->handler->onError(self.get(), invalid, wrongCloseCode(code));
+            }
+        });
+        loop_->submit(&command, 1);
+        return invalid;
+    }
     command.kind = Command::Kind::close;
     command.closedBy = by;
     command.error = error;
     command.connection = detail::RefPtr<Connection>(this);
-    command.frame = Frame::make(protocol::Opcode::close, protocol::closePayload(code, reason));
+    command.frame = Frame::make(protocol::Opcode::close,
+                                protocol::closePayload(code, protocol::closeReason(reason)));
     budget_.close();
     try {
         loop_->submit(&command, 1);
@@ -487,13 +525,17 @@ inline void Connection::receive(char* data, std::size_t size) {
 inline void Connection::holdBack(const char* data, std::size_t size) {
     handshake_->bytes.append(data, size);
     if (handshake_->bytes.size() > loop_->listenerOptions().maxHandshakeBytes) {
-        abort(Errc::protocolViolation);
+        refuse(400, "too much came before the answer");
     }
 }
 
 inline void Connection::readHandshake(char* data, std::size_t size) {
     std::string_view bytes(data, size);
     if (handshake_) {
+        if (handshake_->body) {
+            readBody(bytes);
+            return;
+        }
         handshake_->bytes.append(data, size);
         bytes = handshake_->bytes;
     }
@@ -511,17 +553,59 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
         return;
     }
     if (result.status == HttpParseResult::State::invalid) {
-        rejectHandshake({result.httpStatus, std::string(result.reason) + "\n"});
+        refuse(result.httpStatus, result.reason);
         return;
     }
     const std::string rest(bytes.substr(result.consumed));
     handshake_ = std::make_unique<HandshakeState>();
+    if (request.hasBody() && !protocol::isUpgradeRequest(request)) {
+        beginBody(std::move(request), rest);
+        return;
+    }
     handshake_->bytes = rest;
+    route(std::move(request));
+}
+
+inline void Connection::route(HttpRequest request) {
     phase_ = Phase::deciding;
     loop_->routeHandshake(*this, std::move(request));
     if (phase_ == Phase::deciding) {
         loop_->armTimer(*this, options().decisionTimeout);
     }
+}
+
+// The time for it is what is left of that for the handshake.
+inline void Connection::beginBody(HttpRequest request, std::string_view bytes) {
+    const std::string_view expect = request.header("Expect");
+    const bool waits = detail::equalsIgnoreCase(expect, "100-continue");
+    const bool expects = !expect.empty() && request.version() != "HTTP/1.0";
+    if (expects && !waits) {
+        loop_->refused(*this, 417, "an expectation other than 100-continue", &request);
+        answer({417, "the only expectation here is 100-continue\n"}, false);
+        return;
+    }
+    handshake_->body =
+        std::make_unique<HttpBody>(std::move(request), loop_->listenerOptions().maxHttpBodySize);
+    readBody(bytes);
+    if (expects && bytes.empty() && phase_ == Phase::handshake) {
+        sendRaw("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+}
+
+inline void Connection::readBody(std::string_view bytes) {
+    HttpBody& body = *handshake_->body;
+    const HttpParseResult result = body.reader.read(bytes);
+    if (result.status == HttpParseResult::State::incomplete) {
+        return;
+    }
+    const std::unique_ptr<HttpBody> done = std::move(handshake_->body);
+    if (result.status == HttpParseResult::State::invalid) {
+        loop_->refused(*this, result.httpStatus, result.reason, &done->request);
+        answer({result.httpStatus, std::string(result.reason) + "\n"}, false);
+        return;
+    }
+    done->request.setBody(done->reader.body());
+    route(std::move(done->request));
 }
 
 inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
@@ -532,7 +616,7 @@ inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpR
     phase_ = Phase::open;
     queueControl(Frame::raw(protocol::upgradeResponse(request.header("Sec-WebSocket-Key"),
                                                       answer.subprotocol, answer.headers,
-                                                      negotiate(request))));
+                                                      negotiate(answer, request))));
     if (attachment) {
         admit(std::move(attachment));
         return;
@@ -545,8 +629,8 @@ inline void Connection::acceptHandshake(const UpgradeAnswer& answer, const HttpR
 }
 
 // Agrees on compression, if that is wanted; the value of the header that says so.
-inline std::string Connection::negotiate(const HttpRequest& request) {
-    if (!options().compression) {
+inline std::string Connection::negotiate(const UpgradeAnswer& answer, const HttpRequest& request) {
+    if (!options().compression || !answer.compress) {
         return {};
     }
     std::string offers;
@@ -591,38 +675,50 @@ inline void Connection::readHeldBack() {
     }
 }
 
-inline void Connection::rejectHandshake(const HttpResponse& response, bool headOnly) {
-    if (phase_ == Phase::deciding && channel_ && options().closeInsteadOfStatus) {
+inline void Connection::rejectHandshake(HttpResponse response) {
+    if (phase_ != Phase::handshake && phase_ != Phase::deciding &&
+        (phase_ != Phase::open || admitted_)) {
+        return;
+    }
+    const std::string reason = protocol::closeReason(
+        std::string_view(response.body).substr(0, response.body.find_last_not_of('\n') + 1));
+    loop_->refused(*this, response.status, reason, requestOfHandshake());
+    if (phase_ == Phase::deciding && channel_ && options().closeInsteadOfStatus && !clientEnded_) {
         // A browser gives up on a 101 that answers none of its subprotocols, before it sees the
         // close code. One that carries a token is never echoed.
         const HttpRequest& request = handshake_->pending->request();
-        UpgradeAnswer answer;
+        UpgradeAnswer upgrade;
         for (const std::string_view name : request.subprotocols()) {
-            if (answer.subprotocol.empty() && name.substr(0, 7) != "bearer.") {
-                answer.subprotocol = name;
+            if (upgrade.subprotocol.empty() && name.substr(0, 7) != "bearer.") {
+                upgrade.subprotocol = name;
             }
         }
         handshake_->bytes.clear();
-        acceptHandshake(answer, request, nullptr);
+        acceptHandshake(upgrade, request, nullptr);
     }
-    if (phase_ == Phase::open && !admitted_) {
-        channel_->handler->onRefused(*this, response.status);
-        std::string_view reason = response.body;
-        reason = reason.substr(0, reason.find_last_not_of('\n') + 1);
+    if (phase_ == Phase::open) {
         beginClose(closeCodeFor(response.status), reason, ClosedBy::hub, {}, true);
         return;
     }
+    if (response.status == 401 && !hasHeader(response, "WWW-Authenticate")) {
+        response.headers.emplace_back("WWW-Authenticate", "Bearer");
+    }
+    answer(response, false);
+}
+
+inline void Connection::refuse(int status, const char* reason) {
+    rejectHandshake({status, std::string(reason) + "\n"});
+}
+
+inline void Connection::answer(const HttpResponse& response, bool headOnly) {
     if (phase_ != Phase::handshake && phase_ != Phase::deciding) {
         return;
-    }
-    if (channel_ && channel_->handler && phase_ == Phase::deciding) {
-        channel_->handler->onRefused(*this, response.status);
     }
     dropHandshake();
     phase_ = Phase::lingering;
     endAfterFlush_ = true;
     loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);
-    sendRaw(serialize(response, headOnly, false));
+    sendRaw(serialize(response, headOnly, false, httpDate(std::chrono::system_clock::now())));
 }
 
 inline void Connection::dropHandshake() noexcept {
@@ -672,8 +768,9 @@ inline void PendingHandshake::endHook() noexcept {
 }
 
 inline std::error_code PendingHandshake::reject(HttpResponse response) {
-    return decide(
-        [this, response = std::move(response)] { connection_->rejectHandshake(response); });
+    return decide([this, response = std::move(response)]() mutable {
+        connection_->rejectHandshake(std::move(response));
+    });
 }
 
 // Frames from the client ---------------------------------------------------------------------
@@ -771,6 +868,9 @@ inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& en
             const protocol::Violation& violation = engine.violation();
             loop_->catchUp();
             flushPongs();
+            if (phase_ == Phase::open && !admitted_) {
+                loop_->refused(*this, 400, violation.reason, requestOfHandshake());
+            }
             beginClose(violation.closeCode, violation.reason, ClosedBy::hub, violation.error, true);
             if (phase_ == Phase::closing) {
                 closing_->deaf = true;
@@ -1100,19 +1200,28 @@ inline void Connection::flush() {
     }
     if (endAfterFlush_) {
         linger();
-    } else if (phase_ == Phase::closing && (closing_->peerClosed || closing_->deaf)) {
-        finishClose();
+    } else if (phase_ == Phase::closing) {
+        if (closing_->peerClosed || closing_->deaf) {
+            finishClose();
+        } else if (clientEnded_) {
+            abort(Errc::connectionLost);  // its close frame cannot come any more
+        }
     }
 }
 
 inline void Connection::writable() {
+    waitsForSocket_ = false;
+    goOnWriting();
+    if (phase_ == Phase::open && admitted_ && !blocked_) {
+        schedule();
+    }
+}
+
+inline void Connection::goOnWriting() {
     if (std::exchange(blocked_, false)) {
         countSlow(std::uint64_t{0} - 1);
     }
     flush();
-    if (phase_ == Phase::open && admitted_ && !blocked_) {
-        schedule();
-    }
 }
 
 inline void Connection::waitForSocket(bool progress) {
@@ -1122,9 +1231,24 @@ inline void Connection::waitForSocket(bool progress) {
     if (!std::exchange(blocked_, true)) {
         countSlow(1);
     }
-    waitWritable();
+    if (!std::exchange(waitsForSocket_, true)) {
+        waitWritable();
+    }
+    if (endAfterFlush_ && progress) {
+        loop_->armTimer(*this, loop_->listenerOptions().closeTimeout);
+    }
     if (phase_ == Phase::open && admitted_) {
         schedule();
+    }
+}
+
+// The socket reports room only when a good part of its buffer is free, which may be long after a
+// slow client began to read. A write finds whatever room there is.
+inline void Connection::answerStalled() {
+    progress_ = (TimePoint::min)();  // stays so without any
+    goOnWriting();
+    if (endAfterFlush_ && progress_ == (TimePoint::min)()) {
+        end();
     }
 }
 
@@ -1377,7 +1501,11 @@ inline void Connection::linger() {
     endAfterFlush_ = false;
     phase_ = Phase::lingering;
     shutdownSend();
-    loop_->armTimer(*this, lingerTime);
+    if (clientEnded_) {
+        end();
+    } else {
+        loop_->armTimer(*this, lingerTime);
+    }
 }
 
 inline void Connection::receiveEnd(std::error_code error) {
@@ -1386,11 +1514,40 @@ inline void Connection::receiveEnd(std::error_code error) {
         unread_->error = error;
         return;
     }
+    if (!error && readsOn()) {
+        return;
+    }
     if (phase_ == Phase::lingering && !endAfterFlush_) {
         end();
     } else if (phase_ != Phase::ended) {
         abort(error ? error : make_error_code(Errc::connectionLost));
     }
+}
+
+// A client may end its direction behind its request, or behind its close frame, and still read. It
+// cannot be told from one that has closed its socket; what is written to such a one fails.
+inline bool Connection::readsOn() {
+    clientEnded_ = true;
+    switch (phase_) {
+        case Phase::handshake:
+            if (handshake_) {
+                refuse(400, "the request is not complete");
+            }
+            return phase_ != Phase::handshake;
+        case Phase::deciding:
+            // There will be no session, but a refusal is for it to read.
+            handshake_->pending->endClient();
+            handshake_->ticket.reset();
+            return true;
+        case Phase::closing:
+            return !queue_.empty() || held_.bytes > 0;
+        case Phase::lingering:
+            return endAfterFlush_;
+        case Phase::open:
+        case Phase::ended:
+            break;
+    }
+    return false;
 }
 
 // Needs no memory, since a lack of it is one of the reasons to come here.
@@ -1409,10 +1566,10 @@ inline void Connection::abort(std::error_code error) noexcept {
 inline void Connection::expired() {
     switch (phase_) {
         case Phase::handshake:
-            rejectHandshake({408, "the handshake took too long\n"});
+            refuse(408, "the handshake took too long");
             break;
         case Phase::deciding:
-            rejectHandshake({503, "the handshake could not be decided in time\n"});
+            rejectHandshake(unavailable("the handshake could not be decided in time\n"));
             break;
         case Phase::closing:
             abort(Errc::closeTimeout);
@@ -1421,11 +1578,15 @@ inline void Connection::expired() {
             if (admitted_) {
                 checkDeadlines();
             } else {
-                beginClose(CloseCode::unauthorized, "authentication took too long", ClosedBy::hub,
-                           {}, true);
+                refuse(401, "authentication took too long");
             }
             break;
         case Phase::lingering:
+            if (endAfterFlush_ && blocked_) {
+                answerStalled();
+                break;
+            }
+            [[fallthrough]];
         case Phase::ended:
             end();
             break;

@@ -190,36 +190,62 @@ public:
         }
     }
 
+    void refused(const Connection& connection, int status, std::string_view reason,
+                 const HttpRequest* request = nullptr) noexcept override {
+        try {
+            const std::string address = connection.remoteAddress();
+            const Refusal refusal{status, reason, address, request};
+            TransportHandler* owner = nullptr;
+            if (const Channel* channel = connection.channel()) {
+                owner = channel->handler;
+            } else if (request) {
+                owner = ownerOf(*request);
+            }
+            if (owner) {
+                owner->onRefused(refusal);
+            } else if (!connection.channel()) {
+                refused(refusal);
+            }
+        } catch (const std::bad_alloc&) {
+            report(std::make_error_code(std::errc::not_enough_memory), "a refusal is not logged");
+        }
+    }
+
+    /// Tells every handler of a client that is refused.
+    void refused(const Refusal& refusal) noexcept {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            channel->handler->onRefused(refusal);
+        }
+    }
+
     /// A client's TLS handshake has failed: every handler is told, since it is not known whose
     /// client that would have been.
     void tlsFailed(const Connection& connection, std::string_view reason) noexcept {
+        countTlsFailed();
+        connectionFailed(connection, "TLS handshake failed", reason);
+    }
+
+    /// The same, and the refusal is told by itself.
+    void countTlsFailed() noexcept {
         for (const auto& channel : channels_) {
             channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
-            channel->handler->onConnectionFailed(connection, "TLS handshake failed", reason);
         }
     }
 
     /// A trusted proxy has sent no header of the PROXY protocol, or a malformed one.
     void proxyHeaderRefused(const Connection& connection, std::string_view reason) noexcept {
-        for (const auto& channel : channels_) {
-            channel->handler->onConnectionFailed(connection, "PROXY header refused", reason);
-        }
+        connectionFailed(connection, "PROXY header refused", reason);
     }
 
     void routeHandshake(Connection& connection, HttpRequest request) override {
         const protocol::UpgradeCheck check = protocol::checkUpgrade(request);
         if (check.status != 101) {
-            if (!protocol::isUpgradeRequest(request)) {
-                connection.rejectHandshake(answerHttp(request), request.method() == "HEAD");
-                return;
+            if (protocol::isUpgradeRequest(request)) {
+                refuse(connection, request, check.status, check.reason);
+            } else {
+                answerHttp(connection, request);
             }
-            HttpResponse response{check.status, std::string(check.reason) + "\n"};
-            if (check.status == 405) {
-                response.headers = {{"Allow", "GET"}};
-            } else if (check.status == 426) {
-                response.headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
-            }
-            connection.rejectHandshake(response);
             return;
         }
         const auto handshake = detail::makeRef<PendingHandshake>(connection, std::move(request));
@@ -358,6 +384,16 @@ private:
         return nullptr;
     }
 
+    TransportHandler* ownerOf(const HttpRequest& request) const {
+        std::vector<std::string> params;
+        for (const auto& channel : channels_) {
+            if (channel->handler->path().match(request.path(), params)) {
+                return channel->handler;
+            }
+        }
+        return nullptr;
+    }
+
     // The function may end the connection it is given, and no other; if a hook removes a handler,
     // the list is gone through again.
     template <class Function>
@@ -373,12 +409,19 @@ private:
         }
     }
 
+    void connectionFailed(const Connection& connection, std::string_view event,
+                          std::string_view reason) noexcept {
+        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            channel->handler->onConnectionFailed(connection, event, reason);
+        }
+    }
+
     void refuseUndecided(const HostedChannel& channel) {
         forEach(others_, [&](Connection& connection) {
             if (connection.channel() == &channel && connection.undecided()) {
-                connection.orCut([&] {
-                    connection.rejectHandshake({503, "the service is stopping\n"});
-                });
+                connection.orCut(
+                    [&] { connection.rejectHandshake(unavailable("the service is stopping\n")); });
             }
         });
     }
@@ -622,20 +665,48 @@ private:
         }
     }
 
-    HttpResponse answerHttp(const HttpRequest& request) {
-        if (request.method() != "GET" && request.method() != "HEAD") {
-            return {405,
-                    "only GET and HEAD are answered here\n",
-                    HttpResponse().contentType,
-                    {{"Allow", "GET, HEAD"}}};
-        }
+    void answerHttp(Connection& connection, const HttpRequest& request) {
         for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
             const detail::RefPtr<HostedChannel> channel = channels_[i];
-            if (std::optional<HttpResponse> response = channel->handler->onHttp(request)) {
-                return std::move(*response);
+            if (const std::optional<HttpResponse> response = channel->handler->onHttp(request)) {
+                const std::string wrong = whyNotSendable(*response);
+                if (!wrong.empty() && channel->handler) {
+                    channel->handler->onError(nullptr,
+                                              std::make_error_code(std::errc::invalid_argument),
+                                              "onHttp: " + wrong);
+                }
+                const bool sendable = isFinalStatus(response->status);
+                connection.answer(sendable ? *response : HttpResponse{500, "internal error\n"},
+                                  request.method() == "HEAD");
+                return;
             }
         }
-        return {404, "not found\n"};
+        if (!ownerOf(request)) {
+            refuse(connection, request, 404, "not found");
+        } else if (request.method() == "OPTIONS") {
+            connection.answer({204, {}, {}, {{"Allow", "GET, OPTIONS"}}}, false);
+        } else if (request.method() != "GET" && request.method() != "HEAD") {
+            refuse(connection, request, 405, "this is a WebSocket endpoint");
+        } else if (request.version() == "HTTP/1.0") {
+            refuse(
+                connection, request, 426,
+                "this is a WebSocket endpoint, which needs HTTP/1.1: HTTP/1.0 came, perhaps from "
+                "a proxy");
+        } else {
+            refuse(connection, request, 426, "this is a WebSocket endpoint");
+        }
+    }
+
+    void refuse(Connection& connection, const HttpRequest& request, int status,
+                const char* reason) {
+        HttpResponse response{status, std::string(reason) + "\n"};
+        if (status == 405) {
+            response.headers = {{"Allow", "GET, OPTIONS"}};
+        } else if (status == 426) {
+            response.headers = {{"Upgrade", "websocket"}, {"Sec-WebSocket-Version", "13"}};
+        }
+        refused(connection, status, reason, &request);
+        connection.answer(response, request.method() == "HEAD");
     }
 
     static void notifyIfEmpty(HostedChannel& channel) {

@@ -18,6 +18,7 @@ namespace pushhub {
 struct UpgradeAnswer {
     std::string subprotocol;  ///< One of those the client asked for, or none.
     std::vector<std::pair<std::string, std::string>> headers{};
+    bool compress = true;  ///< Take the client's offer of compression, if the hub has that.
 };
 
 /// A client's request to open a session, to be decided once: at once, or later from any thread.
@@ -68,6 +69,10 @@ public:
     void abandon() noexcept { decided_.store(true); }
     bool decided() const noexcept { return decided_.load(); }
 
+    /// The client sends no more: it can be refused, and not be accepted. On the loop.
+    void endClient() noexcept { clientEnded_.store(true); }
+    bool clientEnded() const noexcept { return clientEnded_.load(); }
+
 private:
     std::error_code run(detail::TaskPtr decision, bool atOnce);
     void endHook() noexcept;
@@ -77,6 +82,7 @@ private:
     detail::TaskPtr waiting_;  // for the end of the hook
     bool inHook_ = false;
     std::atomic<bool> decided_{false};
+    std::atomic<bool> clientEnded_{false};
 };
 
 }  // namespace pushhub

@@ -120,6 +120,11 @@ public:
     /// Finds the handler whose handshake or page this is.
     virtual void routeHandshake(Connection& connection, HttpRequest request) = 0;
 
+    /// Tells the connection's handler of a client that is refused; without one the handler whose
+    /// path was requested, or else each of them. `status` as in `Refusal`. `request` may be null.
+    virtual void refused(const Connection& connection, int status, std::string_view reason,
+                         const HttpRequest* request = nullptr) noexcept = 0;
+
     virtual void connectionOpened(Connection& connection) = 0;
     virtual void connectionLeft(Connection& connection) noexcept = 0;   // its channel
     virtual void connectionEnded(Connection& connection) noexcept = 0;  // the loop

@@ -183,7 +183,8 @@ public:
             false;  ///< `data` is as RFC 7692 has it; only if the client offered that.
     };
 
-    /// HTTP status of the answer to the handshake; 0 while there is none.
+    /// HTTP status of the answer to the handshake; 0 while there is none, 100 after the interim
+    /// one.
     int status() const noexcept { return status_; }
     bool connected() const noexcept { return status_ == 101 && !closeCode_ && !pipe_->serverEnded; }
 
@@ -230,6 +231,9 @@ public:
         pipe_->window = window;
     }
 
+    /// Ends its direction, and goes on reading: a half-closed socket.
+    void endSending() { pipe_->clientEnded = true; }
+
     /// Vanishes without a word.
     void drop() { pipe_->clientEnded = pipe_->clientGone = true; }
 
@@ -247,8 +251,10 @@ private:
         }
         const bool worked = !pipe_->toClient.empty();
         unread_ += std::exchange(pipe_->toClient, {});
-        if (status_ == 0) {
+        if (status_ == 0 || status_ == 100) {
             readResponse();
+        } else if (status_ != 101) {
+            response_ += std::exchange(unread_, {});
         }
         while (status_ == 101 && readFrame()) {
         }
@@ -265,7 +271,7 @@ private:
             return;
         }
         status_ = (unread_[9] - '0') * 100 + (unread_[10] - '0') * 10 + (unread_[11] - '0');
-        response_ = status_ == 101 ? unread_.substr(0, end + 4) : unread_;
+        response_ = status_ < 200 ? unread_.substr(0, end + 4) : unread_;
         unread_.erase(0, response_.size());
     }
 

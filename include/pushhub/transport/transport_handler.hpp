@@ -10,6 +10,7 @@
 #include <pushhub/close_code.hpp>
 #include <pushhub/frame.hpp>
 #include <pushhub/fwd.hpp>
+#include <pushhub/http/request.hpp>
 #include <pushhub/http/response.hpp>
 #include <pushhub/hub_stats.hpp>
 #include <pushhub/options.hpp>
@@ -24,6 +25,15 @@ struct Dropped {
     std::uint64_t bytes = 0;  ///< Frame headers included.
     /// Why: `Errc::queueBytesFull`, `Errc::queueMessagesFull`, or `Errc::conflated`.
     std::error_code reason{};
+};
+
+/// A client that was refused before it had a session.
+struct Refusal {
+    /// HTTP status of the answer, or that the close code stands for; 0 if there was no answer.
+    int status = 0;
+    std::string_view reason;               ///< Why; UTF-8.
+    std::string_view address;              ///< "address:port" of the other end of the connection.
+    const HttpRequest* request = nullptr;  ///< Null if it was not complete.
 };
 
 /// Who gets the events of a transport: a hub. Of one connection the events come one at a time, on
@@ -53,11 +63,11 @@ public:
     /// handshake is answered now or later.
     virtual bool onHandshake(PendingHandshake& handshake) = 0;
 
-    /// Offers a GET or HEAD request that is no handshake. Nothing if this handler has no answer.
+    /// Offers a request that is no handshake. Nothing if this handler has no answer.
     virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) = 0;
 
-    /// A handshake that was offered to this handler is refused with an HTTP status.
-    virtual void onRefused(Connection& connection, int status) noexcept = 0;
+    /// A client is refused that this handler owns, or that no handler owns.
+    virtual void onRefused(const Refusal& refusal) noexcept = 0;
 
     /// A connection ended before there was a request: `event` names what failed in the log, and
     /// `reason` says why.
