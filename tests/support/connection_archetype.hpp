@@ -39,9 +39,6 @@ public:
 
     std::vector<Command> submitted;
 
-protected:
-    void timersArmed() override {}
-
 private:
     Options options_;
 };
