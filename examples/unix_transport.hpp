@@ -71,7 +71,14 @@ public:
         if ((events & ~POLLIN) != 0 && std::exchange(waitsToWrite_, false)) {
             writable();
         }
-        if ((events & ~POLLOUT) == 0 || socket_.get() < 0 || readingPaused() || ended_) {
+        if ((events & ~POLLOUT) != 0) {
+            readNow();
+        }
+    }
+
+private:
+    void readNow() override {
+        if (socket_.get() < 0 || readingPaused() || ended_) {
             return;
         }
         std::array<char, 16 * 1024> buffer;
@@ -83,8 +90,6 @@ public:
             receiveEnd({size == 0 ? 0 : errno, std::system_category()});
         }
     }
-
-private:
     std::size_t writeSome(const pushhub::WriteBuffer* buffers, std::size_t count,
                           std::error_code& error) noexcept override {
         std::size_t written = 0;
@@ -121,19 +126,20 @@ public:
             ::listen(listener_.get(), SOMAXCONN) != 0) {
             throw std::system_error(errno, std::system_category(), "cannot listen on " + path);
         }
-        begunTicks_ = 1;
     }
 
     bool onLoop() const noexcept override { return thread_ == std::this_thread::get_id(); }
 
     void run() {
         thread_ = std::this_thread::get_id();
+        bool worked = false;  // or else it has just done what was due, and may sleep
         while (!finished_) {
             std::vector<pollfd> waits{{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
             for (const auto& connection : connections_) {
                 waits.push_back(connection->wanted());
             }
-            ::poll(waits.data(), waits.size(), ticking_ ? static_cast<int>(tick.count()) : -1);
+            const TimePoint due = nextTimers(worked);
+            ::poll(waits.data(), waits.size(), until(due));
             for (std::size_t i = 2; i < waits.size(); ++i) {
                 if (waits[i].revents != 0) {
                     connections_[i - 2]->happened(waits[i].revents);
@@ -146,8 +152,9 @@ public:
             if (::eventfd_read(wake_.get(), &wakes) == 0) {
                 drain();
             }
-            for (; ticking_ && nextTick_ <= now(); nextTick_ += tick) {
-                ticking_ = tickTimers(now() - nextTick_);
+            worked = now() < due;
+            if (!worked) {
+                runTimers();
             }
             afterEvents();
             connections_.erase(std::remove_if(connections_.begin(), connections_.end(),
@@ -174,22 +181,19 @@ private:
     }
 
     void wake() override { ::eventfd_write(wake_.get(), 1); }
-    void timersArmed() override {
-        if (!std::exchange(ticking_, true)) {
-            nextTick_ = now() + tick;
-        }
-    }
-    std::chrono::steady_clock::time_point now() const noexcept override {
-        return std::chrono::steady_clock::now();
+    TimePoint now() const noexcept override { return std::chrono::steady_clock::now(); }
+
+    // For poll(2).
+    int until(TimePoint time) const {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(time - now()).count();
+        return static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left, 0, 60'000));
     }
 
     const Descriptor listener_{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
                                "socket"};
     const Descriptor wake_{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC), "eventfd"};
     std::vector<pushhub::detail::RefPtr<UnixConnection>> connections_;
-    std::chrono::steady_clock::time_point nextTick_;
     std::uint64_t lastId_ = 0;
-    bool ticking_ = false;
     bool finished_ = false;
     std::atomic<std::thread::id> thread_{};
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -78,6 +79,39 @@ struct HubStats {
 
 namespace detail {
 
+/// The worst lateness of the last seconds: a value counts half as much with each second that has
+/// gone by. Any thread.
+class LagMeter {
+public:
+    using TimePoint = std::chrono::steady_clock::time_point;
+
+    void note(std::chrono::microseconds late, TimePoint now) noexcept {
+        const auto micros = static_cast<std::uint64_t>(
+            std::clamp<std::chrono::microseconds::rep>(late.count(), 0, 0xFFFFFFFF));
+        std::uint64_t before = worst_.load(std::memory_order_relaxed);
+        while (micros > faded(before, now) &&
+               !worst_.compare_exchange_weak(before, std::uint64_t{second(now)} << 32U | micros,
+                                             std::memory_order_relaxed)) {
+        }
+    }
+
+    std::chrono::microseconds at(TimePoint now) const noexcept {
+        return std::chrono::microseconds(faded(worst_.load(std::memory_order_relaxed), now));
+    }
+
+private:
+    static std::uint32_t second(TimePoint time) noexcept {
+        return static_cast<std::uint32_t>(time.time_since_epoch() / std::chrono::seconds(1));
+    }
+    static std::uint64_t faded(std::uint64_t worst, TimePoint now) noexcept {
+        const std::uint32_t age = second(now) - static_cast<std::uint32_t>(worst >> 32U);
+        return age < 32 ? (worst & 0xFFFFFFFF) >> age : 0;
+    }
+
+    std::atomic<std::uint64_t> worst_{
+        0};  // microseconds, below the second in which they were noted
+};
+
 /// What the event loops add up for a hub, each from time to time.
 struct HubCounters {
     std::atomic<std::uint64_t> messagesIn{0};
@@ -87,7 +121,7 @@ struct HubCounters {
     std::atomic<std::uint64_t> refusedMessages{0};
     std::atomic<std::uint64_t> queuedBytes{0};
     std::atomic<std::uint64_t> slowSessions{0};
-    std::atomic<std::uint64_t> lagMicroseconds{0};
+    LagMeter lag;
     std::atomic<std::uint64_t> tlsFailed{0};
 };
 

@@ -98,8 +98,9 @@ struct Options {
     /// What a session with a full queue gets.
     OverflowPolicy whenQueueFull = OverflowPolicy::close;
 
-    /// Time for which a session whose queue waits may take nothing; then it is closed with 1013. 0:
-    /// for ever.
+    /// Time for which a session whose queue waits may take nothing, by its socket and, where the
+    /// operating system tells, by what its client acknowledges; then it is closed with 1013. 0: for
+    /// ever.
     std::chrono::milliseconds stallTimeout = std::chrono::seconds(30);
 
     /// Most that may wait for all sessions of this hub together, in bytes, shared messages counted
@@ -108,7 +109,8 @@ struct Options {
     std::uint64_t maxTotalQueueBytes = std::uint64_t{1024} * 1024 * 1024;
 
     /// A client from which nothing came for this long, less up to a quarter at random, is sent a
-    /// ping; if nothing comes within the time-out either, its connection is cut. 0: never.
+    /// ping; if nothing comes within the time-out either, its connection is cut. The time-out
+    /// begins again while data that was sent before the ping reaches the client. 0: never.
     std::chrono::milliseconds pingInterval = std::chrono::seconds(30);
     std::chrono::milliseconds pongTimeout = std::chrono::seconds(10);
 

@@ -287,6 +287,12 @@ public:
         }
     }
 
+    /// `stop` with a time in any unit.
+    template <class Rep, class Period>
+    void stop(std::chrono::duration<Rep, Period> deadline) {
+        stop(detail::saturatedCast<std::chrono::milliseconds>(deadline));
+    }
+
     bool isRunning() const noexcept { return state_ == State::running; }
 
     /// The port that is listened on, while started; otherwise the one of the options.
@@ -422,7 +428,7 @@ public:
         stats.conflatedMessages = conflatedMessages_;
         stats.queuedBytes = counters_->queuedBytes;
         stats.slowSessions = counters_->slowSessions;
-        stats.loopLag = std::chrono::microseconds(counters_->lagMicroseconds.load());
+        stats.loopLag = counters_->lag.at(std::chrono::steady_clock::now());
         return stats;
     }
 

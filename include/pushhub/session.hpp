@@ -16,6 +16,7 @@
 
 #include <pushhub/close_code.hpp>
 #include <pushhub/compression.hpp>
+#include <pushhub/detail/time.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/http/request.hpp>
 #include <pushhub/path_template.hpp>
@@ -195,8 +196,11 @@ public:
     }
 
     /// Closes the session with 4401 at that time, instead of at the one that was set before: for a
-    /// client whose proof of identity was renewed.
-    void expireAt(std::chrono::system_clock::time_point time) {
+    /// client whose proof of identity was renewed. At once if it has passed; `max()` for never.
+    /// When the system's clock is set, it follows within a second or so.
+    template <class Duration>
+    void expireAt(std::chrono::time_point<std::chrono::system_clock, Duration> expiry) {
+        const auto time = detail::saturatedTime(expiry);
         Command command;
         command.task = detail::makeTask([connection = connection_, time] {
             connection->orCut([&] { expireAt(*connection, time); });
@@ -225,11 +229,12 @@ public:
         forwardedFor_ = std::make_unique<const std::string>(std::move(address));
     }
     static void expireAt(Connection& connection, std::chrono::system_clock::time_point time) {
-        using std::chrono::milliseconds;
-        constexpr milliseconds farthest = std::chrono::hours(24 * 365);
-        const auto left = time - std::chrono::system_clock::now();
-        connection.expireAfter(std::clamp<milliseconds>(
-            std::chrono::duration_cast<milliseconds>(left), milliseconds(1), farthest));
+        using Clock = std::chrono::system_clock;
+        connection.expireAt(
+            time == (Clock::time_point::max)()
+                ? (LoopContext::TimePoint::max)()
+                : detail::saturatedAdd(connection.loop().wallTime(),
+                                       detail::saturatedDifference(time, Clock::now())));
     }
 
 private:

@@ -309,6 +309,83 @@ TEST_CASE("stop cuts clients that do not answer, at the deadline") {
     CHECK_FALSE(silent.read());
 }
 
+TEST_CASE("stop may wait for ever, and ends with the last session") {
+    const auto stopWith = [](auto deadline) {
+        Events<CloseInfo> closed;
+        PushHub<> hub(anyPort());
+        hub.onClose([&](SessionPtr, CloseInfo info) { closed.add(std::move(info)); });
+        hub.start();
+        auto client = SocketClient::open(hub.port(), "/websocket/a");
+        std::thread stopping([&] { hub.stop(deadline); });
+        CHECK(client.readClose() == CloseCode::goingAway);
+        CHECK(closed.size() == 0);
+        client.sendClose(CloseCode::goingAway);
+        stopping.join();
+        REQUIRE(closed.waitFor(1));
+        CHECK(closed.all()[0].clean);
+    };
+    stopWith(std::chrono::milliseconds::max());
+    stopWith(std::chrono::milliseconds::max() - 1ms);
+    stopWith(std::chrono::hours::max());
+    stopWith(std::chrono::hours(24 * 365 * 290));
+}
+
+TEST_CASE("stop does not wait if it has no time") {
+    using std::chrono::milliseconds;
+    for (const auto deadline : {milliseconds(0), milliseconds(-1), milliseconds::min()}) {
+        Events<CloseInfo> closed;
+        PushHub<> hub(anyPort());
+        hub.onClose([&](SessionPtr, CloseInfo info) { closed.add(std::move(info)); });
+        hub.start();
+        auto client = SocketClient::open(hub.port(), "/websocket/a");
+        hub.stop(deadline);
+        REQUIRE(closed.waitFor(1));
+        CHECK(closed.all()[0].error == Errc::deadlineReached);
+    }
+}
+
+TEST_CASE("an idle session does not wake its loop") {
+    asio::io_context context;
+    PushHub<> hub(anyPort(), context);
+    hub.start();
+    std::optional<SocketClient> client;
+    std::thread connecting([&] { client.emplace(SocketClient::open(hub.port(), "/websocket/a")); });
+    while (hub.sessionCount() == 0 && context.run_one_for(20s) > 0) {
+    }
+    connecting.join();
+    int wakeUps = 0;
+    while (wakeUps < 20 && context.run_one_for(500ms) > 0) {
+        ++wakeUps;
+    }
+    CHECK(wakeUps < 20);
+}
+
+TEST_CASE("the system tells how much of what was sent has not arrived") {
+    asio::io_context context;
+    asio::ip::tcp::acceptor acceptor(context, {asio::ip::address_v4::loopback(), 0});
+    asio::ip::tcp::socket client(context);
+    client.connect(acceptor.local_endpoint());
+    asio::ip::tcp::socket server = acceptor.accept();
+    const auto left = [&] { return detail::unacknowledged(server.native_handle()); };
+    if (!left()) {
+        SUCCEED("not on this system");
+        return;
+    }
+    CHECK(*left() == 0);
+    server.non_blocking(true);
+    const std::string block(64 * 1024, 'x');
+    asio::error_code error;
+    std::size_t sent = 0;
+    while (!error) {
+        sent += server.write_some(asio::buffer(block), error);
+    }
+    REQUIRE(eventually([&] { return *left() > 0; }));
+    CHECK(*left() < sent);
+    std::string received(sent, 0);
+    asio::read(client, asio::buffer(received));
+    CHECK(eventually([&] { return *left() == 0; }));
+}
+
 TEST_CASE("run blocks until a hook stops the hub") {
     PushHub<> hub(anyPort());
     hub.onMessage([&](SessionPtr, std::string_view) { hub.stop(); });

@@ -40,9 +40,6 @@ public:
 
     std::vector<Command> submitted;
 
-protected:
-    void timersArmed() override {}
-
 private:
     Options options_;
 };

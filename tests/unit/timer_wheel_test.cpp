@@ -18,7 +18,7 @@ namespace {
 std::uint32_t expiry(TimerWheel& wheel, const TimerNode& node, std::uint32_t limit) {
     for (std::uint32_t tick = 1; tick <= limit; ++tick) {
         bool expired = false;
-        wheel.tick([&](TimerNode& due) { expired = expired || &due == &node; });
+        wheel.advance(wheel.now() + 1, [&](TimerNode& due) { expired = expired || &due == &node; });
         if (expired) {
             return tick;
         }
@@ -26,42 +26,95 @@ std::uint32_t expiry(TimerWheel& wheel, const TimerNode& node, std::uint32_t lim
     return 0;
 }
 
+void armIn(TimerWheel& wheel, TimerNode& node, std::uint32_t ticks) {
+    wheel.arm(node, wheel.now() + ticks);
+}
+
 }  // namespace
 
 TEST_CASE("A timer expires once, after its ticks", "[timer_wheel]") {
     for (const std::uint32_t ticks : {1U, 2U, 255U, 256U, 257U, 511U, 512U, 513U, 5000U}) {
-        for (const std::uint32_t start : {0U, 1U, 200U, 255U, 256U}) {
+        for (const std::uint32_t start : {0U, 1U, 200U, 255U, 256U, 0x7FFFFFF0U, 0xFFFFFFF0U}) {
             TimerWheel wheel;
             TimerNode node;
-            for (std::uint32_t i = 0; i < start; ++i) {
-                wheel.tick([](TimerNode&) { FAIL("nothing is armed"); });
-            }
-            wheel.arm(node, ticks);
+            wheel.startAt(start);
+            armIn(wheel, node, ticks);
+            CHECK(wheel.next() == start + ticks);
             CHECK(wheel.armed() == 1);
             CHECK(expiry(wheel, node, 6000) == ticks);
             CHECK_FALSE(node.armed);
             CHECK(wheel.armed() == 0);
+            CHECK_FALSE(wheel.next());
             CHECK(expiry(wheel, node, 600) == 0);
         }
     }
 }
 
-TEST_CASE("No ticks mean one", "[timer_wheel]") {
+TEST_CASE("A deadline that has passed is the next tick", "[timer_wheel]") {
+    for (const std::uint32_t ticks : {0U, 5U, 1000U}) {
+        TimerWheel wheel;
+        TimerNode node;
+        wheel.arm(node, wheel.now() - ticks);
+        CHECK(expiry(wheel, node, 5) == 1);
+    }
+}
+
+TEST_CASE("A wheel advances over any number of ticks, and lets expire what is due",
+          "[timer_wheel]") {
+    for (const std::uint32_t ticks : {1U, 10U, 255U, 256U, 257U, 1000U, 100'000U}) {
+        TimerWheel wheel;
+        std::vector<TimerNode> nodes(2000);
+        for (std::uint32_t i = 0; i < nodes.size(); ++i) {
+            armIn(wheel, nodes[i], i + 1);
+        }
+        std::size_t expired = 0;
+        bool early = false;
+        wheel.advance(wheel.now() + ticks, [&](TimerNode& node) {
+            ++expired;
+            early = early || node.deadline > wheel.now();
+            if (expired % 2 == 0) {
+                armIn(wheel, node, 1);  // not in the same call
+            }
+        });
+        CHECK_FALSE(early);
+        const std::size_t due = std::min<std::size_t>(ticks, nodes.size());
+        CHECK(expired == due);
+        CHECK(wheel.armed() == nodes.size() - due + due / 2);
+        CHECK(wheel.next() == wheel.now() + 1);
+    }
+}
+
+TEST_CASE("The next tick to look at is that of a deadline, in whatever round", "[timer_wheel]") {
     TimerWheel wheel;
-    TimerNode node;
-    wheel.arm(node, 0);
-    CHECK(expiry(wheel, node, 5) == 1);
+    std::vector<TimerNode> nodes(300);
+    for (std::uint32_t i = 0; i < nodes.size(); ++i) {
+        armIn(wheel, nodes[i], 5000 + i);
+    }
+    CHECK(wheel.next() == 5000);
+    wheel.advance(4000, [](TimerNode&) { FAIL("early"); });
+    CHECK(wheel.next() == 5000);
+    TimerNode other;
+    wheel.arm(other, 4100);
+    CHECK(wheel.next() == 4100);
+    wheel.disarm(other);
+    wheel.disarm(nodes[0]);
+    // What was disarmed may cost one look, and no more.
+    std::uint32_t looks = 0;
+    for (; wheel.next() != 5001U && looks < 10; ++looks) {
+        wheel.advance(*wheel.next(), [](TimerNode&) { FAIL("early"); });
+    }
+    CHECK(looks <= 2);
 }
 
 TEST_CASE("A timer may be moved and disarmed", "[timer_wheel]") {
     TimerWheel wheel;
     TimerNode node;
     wheel.disarm(node);
-    wheel.arm(node, 10);
-    wheel.arm(node, 300);
+    armIn(wheel, node, 10);
+    armIn(wheel, node, 300);
     CHECK(wheel.armed() == 1);
     CHECK(expiry(wheel, node, 400) == 300);
-    wheel.arm(node, 10);
+    armIn(wheel, node, 10);
     wheel.disarm(node);
     wheel.disarm(node);
     CHECK(wheel.armed() == 0);
@@ -72,10 +125,10 @@ TEST_CASE("What expires may arm and disarm itself and others of the same tick", 
     TimerWheel wheel;
     std::vector<TimerNode> nodes(6);
     for (TimerNode& node : nodes) {
-        wheel.arm(node, 3);
+        armIn(wheel, node, 3);
     }
     TimerNode rounds;  // in the same slot, due a revolution later
-    wheel.arm(rounds, 3 + 256);
+    armIn(wheel, rounds, 3 + 256);
     std::vector<std::size_t> expired;
     const auto onExpired = [&](TimerNode& node) {
         if (&node == &rounds) {
@@ -85,28 +138,28 @@ TEST_CASE("What expires may arm and disarm itself and others of the same tick", 
         const auto index = static_cast<std::size_t>(&node - nodes.data());
         expired.push_back(index);
         if (index == 0 && expired.size() == 1) {
-            wheel.disarm(nodes[1]);    // due now, not called yet
-            wheel.arm(nodes[2], 256);  // due now, moved into this very slot
-            wheel.arm(nodes[3], 1);
-            wheel.arm(nodes[0], 512);  // itself, into this very slot
+            wheel.disarm(nodes[1]);       // due now, not called yet
+            armIn(wheel, nodes[2], 256);  // due now, moved into this very slot
+            armIn(wheel, nodes[3], 1);
+            armIn(wheel, nodes[0], 512);  // itself, into this very slot
         } else if (index == 4 && expired.size() == 2) {
-            wheel.arm(nodes[1], 256);
+            armIn(wheel, nodes[1], 256);
         }
     };
     for (int i = 0; i < 3; ++i) {
-        wheel.tick(onExpired);
+        wheel.advance(wheel.now() + 1, onExpired);
     }
     CHECK(expired == std::vector<std::size_t>{0, 4, 5});
-    wheel.tick(onExpired);
+    wheel.advance(wheel.now() + 1, onExpired);
     CHECK(expired == std::vector<std::size_t>{0, 4, 5, 3});
     for (int i = 0; i < 255; ++i) {
-        wheel.tick(onExpired);
+        wheel.advance(wheel.now() + 1, onExpired);
     }
     std::sort(expired.begin() + 4, expired.end());
     CHECK(expired == std::vector<std::size_t>{0, 4, 5, 3, 1, 2, 100});
     CHECK(wheel.armed() == 1);
     for (int i = 0; i < 256; ++i) {
-        wheel.tick(onExpired);
+        wheel.advance(wheel.now() + 1, onExpired);
     }
     CHECK(expired.back() == 0);
     CHECK(wheel.armed() == 0);
@@ -126,7 +179,7 @@ TEST_CASE("Timers expire when they should, whatever the order of calls", "[timer
             due.erase(&node);
         } else {
             const auto ticks = static_cast<std::uint32_t>(random() % (random() % 4 ? 40 : 1500));
-            wheel.arm(node, ticks);
+            armIn(wheel, node, ticks);
             due[&node] = now + std::max(ticks, 1U);
         }
     };
@@ -135,10 +188,16 @@ TEST_CASE("Timers expire when they should, whatever the order of calls", "[timer
         if (random() % 2) {
             act();
         }
-        ++now;
-        wheel.tick([&](TimerNode& node) {
+        const std::uint64_t before = now;
+        now += random() % 8 ? 1 : random() % 600;
+        if (const auto next = wheel.next()) {  // nothing is due before
+            for (const auto& one : due) {
+                wrong += one.second < *next ? 1 : 0;
+            }
+        }
+        wheel.advance(static_cast<std::uint32_t>(now), [&](TimerNode& node) {
             const auto found = due.find(&node);
-            if (found == due.end() || found->second != now) {
+            if (found == due.end() || found->second > now || found->second <= before) {
                 ++wrong;
             } else {
                 due.erase(found);

@@ -16,6 +16,7 @@
 
 #include <pushhub/auth/authenticator.hpp>
 #include <pushhub/auth/base64url.hpp>
+#include <pushhub/detail/time.hpp>
 #include <pushhub/detail/unique_function.hpp>
 
 namespace pushhub::auth {
@@ -66,7 +67,8 @@ public:
         if (byExpiry_.size() >= limit_) {
             drop(byExpiry_.begin());
         }
-        const auto entry = byExpiry_.emplace(now + life, Entry{ticket, std::move(userId)});
+        const auto entry = byExpiry_.emplace(pushhub::detail::saturatedAdd(now, life),
+                                             Entry{ticket, std::move(userId)});
         byTicket_.emplace(entry->second.ticket, entry);
         return ticket;
     }

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include <pushhub/detail/unacknowledged.hpp>
 #include <pushhub/http/proxy_protocol.hpp>
 #include <pushhub/transport/asio_loop.hpp>
 #include <pushhub/transport/connection_limits.hpp>
@@ -52,9 +53,7 @@ public:
     /// Does what its socket is ready for, without waiting for it.
     static void visit(Connection& connection) {
         auto& self = static_cast<AsioConnection&>(connection);
-        self.visited_ = true;
-        self.readable();
-        self.visited_ = false;
+        self.orCut([&] { self.readNow(); });
         self.onWritable();
     }
 
@@ -76,11 +75,25 @@ protected:
         const std::size_t written =
             count == 1 ? socket_->write_some(net::buffer(buffers->data, buffers->size), failed)
                        : socket_->write_some(Buffers(buffers, count), failed);
+        written_ += static_cast<std::uint32_t>(written);
         if (failed) {
             error = wouldBlock(failed) ? std::make_error_code(std::errc::operation_would_block)
                                        : standardError(failed);
         }
         return written;
+    }
+
+    std::optional<SendPositions> sendPositions() noexcept override {
+        if (const auto left = unacknowledged(socket_->native_handle())) {
+            return SendPositions{written_, written_ - *left};
+        }
+        return std::nullopt;
+    }
+
+    void readNow() override {
+        visited_ = true;
+        readSome();
+        visited_ = false;
     }
 
     void waitWritable() override {
@@ -241,8 +254,9 @@ private:
     std::unique_ptr<ProxyWait> proxyWait_;
     HandlerMemory readMemory_;
     std::unique_ptr<AddressLimit::Place> place_;
-    bool waiting_ = false;  // for bytes
-    bool visited_ = false;  // reads without having waited, see `visit`
+    std::uint32_t written_ = 0;  // to the socket, modulo 2^32
+    bool waiting_ = false;       // for bytes
+    bool visited_ = false;       // reads without having waited
 };
 
 }  // namespace pushhub::detail

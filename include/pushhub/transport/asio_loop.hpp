@@ -79,15 +79,11 @@ public:
           own_(std::make_unique<net::io_context>(1)),
           context_(*own_),
           work_(context_.get_executor()),
-          tickTimer_(std::in_place, context_) {
-        begunTicks_ = 1;
-    }
+          tickTimer_(std::in_place, context_) {}
 
     /// On the host's io_context, which the host runs.
     AsioLoop(const Options& listenerOptions, net::io_context& context)
-        : EventLoop(listenerOptions, 1), context_(context), tickTimer_(std::in_place, context_) {
-        begunTicks_ = 1;
-    }
+        : EventLoop(listenerOptions, 1), context_(context), tickTimer_(std::in_place, context_) {}
 
     net::io_context& context() noexcept { return context_; }
     std::array<char, 64 * 1024>& readBuffer() noexcept { return readBuffer_; }
@@ -254,11 +250,25 @@ private:
     }
 
     void callNow(AsioHandler handler) {
-        handler.call();
+        ++worked_;
+        if (asleep_) {
+            wakeUpFor(handler);
+        } else {
+            handler.call();
+        }
         if (occupied_) {
             occupied_ = false;
         }
         afterEvents();
+    }
+
+    void wakeUpFor(AsioHandler& handler) {
+        const TimePoint next = nextTimers(true);  // before the call: if that takes long, it shows
+        handler.call();
+        if (worked_ > 0 && tickTimer_) {  // and it was no tick
+            asleep_ = false;
+            waitForTick(next);
+        }
     }
 
     bool hasNext() noexcept {
@@ -277,35 +287,29 @@ private:
         });
     }
 
-    std::chrono::steady_clock::time_point now() const noexcept override {
-        return std::chrono::steady_clock::now();
+    TimePoint now() const noexcept override { return std::chrono::steady_clock::now(); }
+
+    void waitForTick(TimePoint time) {
+        tickTimer_->expires_at(time);  // ends an earlier wait
+        insist([this] {
+            tickTimer_->async_wait(AsioHandler::of<&AsioLoop::onTick>(*this, *this, &tickMemory_));
+        });
+        ++waits_;
     }
 
-    void timersArmed() override {
-        if (!std::exchange(ticking_, true)) {
-            lastTick_ = now();
-            try {
-                waitForTick();
-            } catch (const std::bad_alloc&) {
-                ticking_ = false;
-                throw;
-            }
-        }
-    }
-
-    void waitForTick() {
-        tickTimer_->expires_at(lastTick_ + tick);
-        tickTimer_->async_wait(AsioHandler::of<&AsioLoop::onTick>(*this, *this, &tickMemory_));
-    }
-
+    // The loop ticks while it works. When it has not for a tick, it sleeps until there is something
+    // to do: then to arm a timer never concerns Asio, and an idle loop does not wake up in vain.
     void onTick() {
-        // A loop that was kept busy makes up for the ticks it missed.
-        while (tickTimer_ && ticking_ && lastTick_ + tick <= now()) {
-            lastTick_ += tick;
-            ticking_ = tickTimers(now() - lastTick_);
+        if (--waits_ > 0 || !tickTimer_) {
+            --worked_;  // a wait that has made way for another one
+            return;
         }
-        if (tickTimer_ && ticking_) {
-            insist([this] { waitForTick(); });
+        runTimers();
+        asleep_ = worked_ == 1;  // by this call alone
+        worked_ = 0;
+        const TimePoint next = nextTimers(!asleep_);
+        if (tickTimer_ && next != (TimePoint::max)()) {
+            waitForTick(next);
         }
     }
 
@@ -313,8 +317,9 @@ private:
     net::io_context& context_;
     std::optional<net::executor_work_guard<Executor>> work_;
     std::optional<Timer> tickTimer_;
-    std::chrono::steady_clock::time_point lastTick_;
-    bool ticking_ = false;
+    unsigned waits_ = 0;   // of tickTimer_, those that have made way for another one included
+    unsigned worked_ = 0;  // handlers since the last tick
+    bool asleep_ = true;   // until the next deadline
     std::atomic<std::size_t> handlers_{0};  // one can wait until Asio has none of this loop left
     std::atomic<std::thread::id> runner_{};
     std::atomic<std::thread::id> hostRunner_{};  // the latest of the host's threads

@@ -18,6 +18,7 @@
 #include <pushhub/detail/cpu_count.hpp>
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/detail/time.hpp>
 #include <pushhub/detail/unique_function.hpp>
 #include <pushhub/transport/asio_listener.hpp>
 #include <pushhub/transport/transport.hpp>
@@ -86,7 +87,9 @@ public:
     /// thread, also while another one does the same.
     void stop(TransportHandler& handler, std::chrono::milliseconds patience) {
         const bool here = onLoop();
-        const auto deadline = std::chrono::steady_clock::now() + patience;
+        const auto deadline = detail::saturatedAdd(std::chrono::steady_clock::now(),
+                                                   (std::max)(patience, patience.zero()));
+        const auto givenUp = detail::saturatedAdd(deadline, hostPatience);
         const std::shared_ptr<const Loops> shared = this->loops();
         const Loops& loops = *shared;
         std::shared_ptr<Leaving> leaving;
@@ -122,9 +125,9 @@ public:
             wait(loops, *leaving->closed, deadline);
         }
         onEachLoop(loops, handler, leaving, &leave, &detail::AsioLoop::callFirst<Step>);
-        wait(loops, leaving->left, forEver, deadline + hostPatience);
+        wait(loops, leaving->left, forEver, givenUp);
         if (remove(handler)) {
-            close(loops, deadline + hostPatience);
+            close(loops, givenUp);
         }
     }
 

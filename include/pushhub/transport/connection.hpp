@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -212,18 +213,29 @@ public:
     /// The client sends no more, and may still read.
     bool clientEnded() const noexcept { return clientEnded_; }
 
-    /// Closes the session with 4401 after this time, instead of the time that was set before.
-    void expireAfter(std::chrono::milliseconds time) {
+    /// Closes the session with 4401 at that time of `LoopContext::wallTime`, instead of the one
+    /// that was set before; `(TimePoint::max)()` for never.
+    void expireAt(std::chrono::steady_clock::time_point time) {
         if (phase_ == Phase::open && admitted_) {
-            expires_ = loop_->now() + time;
+            setExpiry(time);
             schedule();
         }
     }
 
-    /// Closes the session with 1001 after this time.
+    /// Closes the session with 1001 after this time, unless it expires before.
     void leaveAfter(std::chrono::milliseconds time) {
-        leaving_ = true;
-        expireAfter(time);
+        if (phase_ == Phase::open && admitted_) {
+            leaves_ = LoopContext::tickNumber(loop_->now() + time) + 1;
+            leaves_ += leaves_ == 0 ? 1 : 0;
+            schedule();
+        }
+    }
+
+    /// The system's clock was set: `LoopContext::wallTime` has jumped.
+    void clockWasSet() noexcept {
+        if (phase_ == Phase::open && admitted_) {
+            schedule();
+        }
     }
 
     /// In a batch of its loop this connection has something to flush.
@@ -245,6 +257,20 @@ protected:
     virtual void shutdownSend() noexcept = 0;
     /// Closes the socket. No more calls of `receive` or `writable`.
     virtual void closeSocket() noexcept = 0;
+
+    /// Calls `receive` or `receiveEnd` now if there is something to read, and reading is not
+    /// paused. Without it a deadline that passes while the loop is held up may cut a client whose
+    /// answer is there already.
+    virtual void readNow() {}
+
+    /// Positions in the bytes that the socket was given, modulo 2^32.
+    struct SendPositions {
+        std::uint32_t taken;         // of what comes next
+        std::uint32_t acknowledged;  // what is before it has reached the client's system
+    };
+    /// How far the client's system has come, if the own one tells. It may make a system call: it is
+    /// asked for with a ping, and when nothing seems to happen.
+    virtual std::optional<SendPositions> sendPositions() noexcept { return std::nullopt; }
 
 private:
     using TimePoint = std::chrono::steady_clock::time_point;
@@ -297,6 +323,15 @@ private:
         TimePoint bytes;
     };
 
+    // A sign of life that is waited for: the answer to a ping or, while the socket takes nothing,
+    // bytes that arrive all the same.
+    struct Watch {
+        TimePoint pinged;                // when the ping left; otherwise TimePoint()
+        TimePoint since;                 // when there was the last one
+        std::uint32_t acknowledged = 0;  // see `SendPositions`: then
+        std::uint32_t end = 0;           // of the ping; `acknowledged` if nothing was before it
+    };
+
     enum PauseReason : std::uint8_t { queueFull = 1, tooFast = 2, othersTurn = 4 };
 
     static constexpr std::size_t maxGather = 64;
@@ -335,6 +370,10 @@ private:
 
     void countInbound(TimePoint InboundRate::*due, std::uint64_t amount, std::uint64_t perSecond);
     void heardPong(std::string_view payload);
+    void ping();
+    bool pinging() const noexcept { return watch_ && watch_->pinged != TimePoint(); }
+    bool pingIsOnItsWay();
+    bool stalls(TimePoint now);
 
     void push(FrameRun run);
     void pushOrDrop(FrameRun run, OverflowPolicy whenFull);
@@ -365,13 +404,15 @@ private:
     void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
-    void goOnWriting();
-    void answerStalled();
     void waitForSocket(bool progress);
+    void tryToWrite();
     void checkQueue();
 
-    void schedule();
+    void setExpiry(TimePoint time) noexcept;
+    void schedule() noexcept;
     void checkDeadlines();
+    bool overdue() const noexcept;
+    void takeWhatWaits();
     TimePoint pingDue() const noexcept;
 
     void missBroadcasts(CloseInfo& info) noexcept;
@@ -399,20 +440,20 @@ private:
     FramePtr waitingPong_;
     std::uint64_t droppedMessages_ = 0;
     std::atomic<TimePoint::rep> lastSeen_{0};
-    TimePoint pinged_;    // when the ping left that is not answered
-    TimePoint progress_;  // while blocked: when the socket last took something
-    TimePoint expires_ = (TimePoint::max)();
+    std::unique_ptr<Watch> watch_;
+    TimePoint progress_;                       // while blocked: when the socket last took something
+    TimePoint expires_ = (TimePoint::max)();   // by `LoopContext::wallTime`
     std::atomic<std::uint32_t> roundTrip_{0};  // microseconds
     std::atomic<std::uint8_t> window_{0};
     Phase phase_ = Phase::handshake;
     std::uint8_t pausedFor_ = 0;        // why the client is not read from: PauseReason
     bool admitted_ = false;             // a session, of which the handler is told
     bool blocked_ = false;              // the socket takes no more
-    bool waitsForSocket_ = false;       // `writable` will come
     bool endAfterFlush_ = false;        // an HTTP answer is the last that is sent
     bool clientEnded_ = false;          // sends no more, and is still written to
-    bool leaving_ = false;              // at `expires_` because the hub stops
+    bool awaitsSocket_ = false;         // `writable` will be called
     std::atomic<bool> wasFull_{false};  // the queue, and the handler has not heard of a drain
+    std::uint32_t leaves_ = 0;          // the tick at which it does since the hub stops; 0: none
 };
 
 // Command holds references to connections, so its members are defined where those are known.
@@ -1210,18 +1251,19 @@ inline void Connection::flush() {
 }
 
 inline void Connection::writable() {
-    waitsForSocket_ = false;
-    goOnWriting();
+    awaitsSocket_ = false;
+    tryToWrite();
+}
+
+inline void Connection::tryToWrite() {
+    if (!std::exchange(blocked_, false)) {
+        return;
+    }
+    countSlow(std::uint64_t{0} - 1);
+    flush();
     if (phase_ == Phase::open && admitted_ && !blocked_) {
         schedule();
     }
-}
-
-inline void Connection::goOnWriting() {
-    if (std::exchange(blocked_, false)) {
-        countSlow(std::uint64_t{0} - 1);
-    }
-    flush();
 }
 
 inline void Connection::waitForSocket(bool progress) {
@@ -1231,7 +1273,7 @@ inline void Connection::waitForSocket(bool progress) {
     if (!std::exchange(blocked_, true)) {
         countSlow(1);
     }
-    if (!std::exchange(waitsForSocket_, true)) {
+    if (!std::exchange(awaitsSocket_, true)) {
         waitWritable();
     }
     if (endAfterFlush_ && progress) {
@@ -1239,16 +1281,6 @@ inline void Connection::waitForSocket(bool progress) {
     }
     if (phase_ == Phase::open && admitted_) {
         schedule();
-    }
-}
-
-// The socket reports room only when a good part of its buffer is free, which may be long after a
-// slow client began to read. A write finds whatever room there is.
-inline void Connection::answerStalled() {
-    progress_ = (TimePoint::min)();  // stays so without any
-    goOnWriting();
-    if (endAfterFlush_ && progress_ == (TimePoint::min)()) {
-        end();
     }
 }
 
@@ -1280,14 +1312,23 @@ inline void Connection::checkQueue() {
 
 // One timer serves all of them. What only moves a deadline away does not touch it: when it expires,
 // it is set to what is next.
-inline void Connection::schedule() {
-    TimePoint next = expires_;
+inline void Connection::schedule() noexcept {
+    TimePoint next = (TimePoint::max)();
+    if (expires_ != (TimePoint::max)()) {
+        next = detail::saturatedAdd(loop_->now(),
+                                    detail::saturatedDifference(expires_, loop_->wallTime()));
+    }
+    if (leaves_ != 0) {
+        next = (std::min)(next, loop_->tickBegin(leaves_));
+    }
     if (blocked_) {
+        // A look on the way tells at the end whether something has arrived since.
         if (options().stallTimeout.count() > 0) {
-            next = (std::min)(next, progress_ + options().stallTimeout);
+            const bool looked = watch_ && !pinging() && watch_->since == progress_;
+            next = (std::min)(next, progress_ + options().stallTimeout / (looked ? 1 : 4));
         }
-    } else if (pinged_ != TimePoint()) {
-        next = (std::min)(next, pinged_ + options().pongTimeout);
+    } else if (pinging()) {
+        next = (std::min)(next, watch_->since + options().pongTimeout);
     } else if (options().pingInterval.count() > 0) {
         next = (std::min)(next, pingDue());
     }
@@ -1296,10 +1337,17 @@ inline void Connection::schedule() {
     }
     if (next == (TimePoint::max)()) {
         loop_->disarmTimer(*this);
-        return;
+    } else {
+        loop_->armTimer(*this, next);
     }
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - loop_->now());
-    loop_->armTimer(*this, (std::max)(left, std::chrono::milliseconds(1)));
+}
+
+inline void Connection::setExpiry(TimePoint time) noexcept {
+    const bool before = expires_ != (TimePoint::max)();
+    expires_ = time;
+    if (const bool after = time != (TimePoint::max)(); after != before) {
+        loop_->countExpiring(after ? 1 : -1);
+    }
 }
 
 // Up to a quarter earlier than the interval says, differently for each session and each time, so
@@ -1312,14 +1360,44 @@ inline Connection::TimePoint Connection::pingDue() const noexcept {
            TimePoint::duration(quarter.count() / 1024 * static_cast<TimePoint::rep>(mixed % 1024));
 }
 
-inline void Connection::checkDeadlines() {
+// True if the session would be closed for a deadline of its client's.
+inline bool Connection::overdue() const noexcept {
     const TimePoint now = loop_->now();
-    if (now >= expires_) {
-        if (leaving_) {
-            beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
-        } else {
-            beginClose(CloseCode::unauthorized, "session has expired", ClosedBy::hub, {}, false);
+    if (expires_ != (TimePoint::max)() && loop_->wallTime() >= expires_) {
+        return true;
+    }
+    if (blocked_) {
+        return options().stallTimeout.count() > 0 && now >= progress_ + options().stallTimeout;
+    }
+    return pinging() && lastSeen() < watch_->pinged && now >= watch_->since + options().pongTimeout;
+}
+
+// The loop may have been held up, so that what would have kept a deadline is there and was not
+// looked at: an answer in the socket, room in the socket, or what another thread has submitted.
+inline void Connection::takeWhatWaits() {
+    loop_->catchUp();
+    if (phase_ != Phase::ended) {
+        readNow();
+    }
+    if (phase_ != Phase::ended && blocked_) {
+        tryToWrite();
+    }
+}
+
+inline void Connection::checkDeadlines() {
+    if (overdue()) {
+        takeWhatWaits();
+        if (phase_ != Phase::open) {
+            return;
         }
+    }
+    const TimePoint now = loop_->now();
+    if (expires_ != (TimePoint::max)() && loop_->wallTime() >= expires_) {
+        beginClose(CloseCode::unauthorized, "session has expired", ClosedBy::hub, {}, false);
+        return;
+    }
+    if (leaves_ != 0 && now >= loop_->tickBegin(leaves_)) {
+        beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
         return;
     }
     if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->messages &&
@@ -1327,17 +1405,23 @@ inline void Connection::checkDeadlines() {
         endPause(tooFast);
     }
     if (blocked_) {
-        // A ping would wait behind what waits, and an answer to an earlier one may not be read.
-        pinged_ = TimePoint();
-        if (options().stallTimeout.count() > 0 && now >= progress_ + options().stallTimeout) {
-            beginClose(CloseCode::tryAgainLater, "client takes nothing", ClosedBy::hub,
-                       Errc::stalled, true);
+        if (pinging()) {
+            watch_.reset();
+        }
+        if (options().stallTimeout.count() > 0 && stalls(now)) {
+            if (!loop_->extendTimer(*this)) {
+                beginClose(CloseCode::tryAgainLater, "client takes nothing", ClosedBy::hub,
+                           Errc::stalled, true);
+            }
             return;
         }
-    } else if (pinged_ != TimePoint() && lastSeen() >= pinged_) {
-        pinged_ = TimePoint();  // anything that came shows that it lives
-    } else if (pinged_ != TimePoint()) {
-        if (now >= pinged_ + options().pongTimeout) {
+    } else if (pinging() && lastSeen() >= watch_->pinged) {
+        watch_.reset();  // anything that came shows that it lives
+    } else if (pinging()) {
+        if (now >= watch_->since + options().pongTimeout && !pingIsOnItsWay()) {
+            if (loop_->extendTimer(*this)) {
+                return;
+            }
             beginClose(CloseCode::internalError, "no answer to a ping", ClosedBy::hub,
                        Errc::pongTimeout, true);
             abort(Errc::pongTimeout);  // nobody is there to answer the close frame
@@ -1345,27 +1429,83 @@ inline void Connection::checkDeadlines() {
         }
     } else if (options().pingInterval.count() > 0 && now >= pingDue() &&
                (pausedFor_ & tooFast) == 0) {
-        pinged_ = now;
-        const auto sent = now.time_since_epoch().count();
-        queueControl(Frame::make(protocol::Opcode::ping,
-                                 {reinterpret_cast<const char*>(&sent), sizeof(sent)}));
-        flush();
+        ping();
     }
     if (phase_ == Phase::open) {
         schedule();
     }
 }
 
+// A client that is slow may be behind by megabytes, in the buffers of both systems.
+inline void Connection::ping() {
+    const auto before = sendPositions();
+    watch_ = std::make_unique<Watch>();
+    watch_->pinged = watch_->since = loop_->now();
+    const auto sent = watch_->pinged.time_since_epoch().count();
+    queueControl(
+        Frame::make(protocol::Opcode::ping, {reinterpret_cast<const char*>(&sent), sizeof(sent)}));
+    flush();
+    if (before && watch_) {
+        watch_->acknowledged = watch_->end = before->acknowledged;
+        if (before->taken != before->acknowledged) {
+            watch_->end = before->taken;
+        }
+    }
+}
+
+// True if what was sent before the ping has gone on reaching the client: until the ping is there,
+// there is no answer to be had. Then it has the time-out from now on.
+inline bool Connection::pingIsOnItsWay() {
+    if (watch_->acknowledged == watch_->end) {
+        return false;
+    }
+    const auto positions = sendPositions();
+    if (!positions || positions->acknowledged == watch_->acknowledged) {
+        return false;
+    }
+    const auto left = static_cast<std::int32_t>(watch_->end - positions->acknowledged);
+    watch_->acknowledged = left > 0 ? positions->acknowledged : watch_->end;
+    watch_->since = loop_->now();
+    return true;
+}
+
+// While the socket takes nothing. A ping would wait behind what waits, and an answer to an earlier
+// one may not be read. The socket has room again when a good part of its buffer has left, which a
+// slow client may take longer for than the time-out: what has arrived since the last look counts.
+inline bool Connection::stalls(TimePoint now) {
+    const TimePoint::duration patience = options().stallTimeout;
+    const bool over = now >= progress_ + patience;
+    const bool looked = watch_ && watch_->since == progress_;
+    if (!over && (looked || now < progress_ + patience / 4)) {
+        return false;
+    }
+    const auto positions = sendPositions();
+    const std::uint32_t acknowledged = positions ? positions->acknowledged : 0;
+    if (over && looked && acknowledged == watch_->acknowledged) {
+        return true;
+    }
+    if (over) {
+        progress_ = looked ? now : now - patience * 3 / 4;  // the loop was held up, and has not
+    }
+    watch_ = std::make_unique<Watch>();
+    watch_->since = progress_;
+    watch_->acknowledged = acknowledged;
+    return false;
+}
+
 // Our pings carry the time, so a pong tells how long it took; one that was not asked for does not.
 inline void Connection::heardPong(std::string_view payload) {
-    const auto sent = pinged_.time_since_epoch().count();
-    if (pinged_ != TimePoint() &&
-        payload == std::string_view(reinterpret_cast<const char*>(&sent), sizeof(sent))) {
+    if (!pinging()) {
+        return;
+    }
+    const auto sent = watch_->pinged.time_since_epoch().count();
+    if (payload == std::string_view(reinterpret_cast<const char*>(&sent), sizeof(sent))) {
         const auto took =
-            std::chrono::duration_cast<std::chrono::microseconds>(lastSeen() - pinged_).count();
-        roundTrip_.store(static_cast<std::uint32_t>(std::max<std::int64_t>(took, 1)),
+            std::chrono::duration_cast<std::chrono::microseconds>(lastSeen() - watch_->pinged)
+                .count();
+        roundTrip_.store(static_cast<std::uint32_t>(std::clamp<std::int64_t>(took, 1, 0xFFFFFFFF)),
                          std::memory_order_relaxed);
-        pinged_ = TimePoint();
+        watch_.reset();
         if (options().pingInterval < options().pongTimeout && phase_ == Phase::open) {
             schedule();  // the next ping is due before the timer that is set
         }
@@ -1379,7 +1519,8 @@ inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t 
     }
     const TimePoint now = loop_->now();
     TimePoint& full = (*inboundRate_).*due;
-    full = (std::max)(full, now - std::chrono::seconds(1)) +
+    // What a client sends while the loop is held up comes at once, and is no more than it may.
+    full = (std::max)(full, now - std::chrono::seconds(1) - loop_->heldUp(now)) +
            std::chrono::duration_cast<TimePoint::duration>(
                std::chrono::nanoseconds(1'000'000'000 * amount / perSecond));
     if (full <= now) {
@@ -1486,6 +1627,7 @@ inline void Connection::reportClose(CloseInfo info) noexcept {
         return;
     }
     loop_->connectionLeft(*this);
+    setExpiry((TimePoint::max)());
     closing_.reset();
     info.deliveredMessages = deliveredMessages_;
     info.droppedMessages = droppedMessages_;
@@ -1564,6 +1706,15 @@ inline void Connection::abort(std::error_code error) noexcept {
 }
 
 inline void Connection::expired() {
+    if (phase_ == Phase::open && admitted_) {
+        checkDeadlines();
+        return;
+    }
+    takeWhatWaits();
+    if (armed || phase_ == Phase::ended || (phase_ == Phase::open && admitted_) ||
+        loop_->extendTimer(*this)) {
+        return;  // it has gone on, or may
+    }
     switch (phase_) {
         case Phase::handshake:
             refuse(408, "the handshake took too long");
@@ -1575,18 +1726,9 @@ inline void Connection::expired() {
             abort(Errc::closeTimeout);
             break;
         case Phase::open:
-            if (admitted_) {
-                checkDeadlines();
-            } else {
-                refuse(401, "authentication took too long");
-            }
+            refuse(401, "authentication took too long");
             break;
         case Phase::lingering:
-            if (endAfterFlush_ && blocked_) {
-                answerStalled();
-                break;
-            }
-            [[fallthrough]];
         case Phase::ended:
             end();
             break;
@@ -1600,6 +1742,7 @@ inline void Connection::end() noexcept {
     dropHandshake();
     phase_ = Phase::ended;
     waitingPong_ = nullptr;
+    watch_.reset();
     engine_.reset();
     unqueued(queue_.clear(loop_->queuePool()));
     if (std::exchange(blocked_, false)) {

@@ -281,6 +281,21 @@ public:
         connection.release();  // taken by `add`
     }
 
+    TimePoint::duration heldUp(TimePoint time) const noexcept override {
+        if (timersDue_ < time - punctual) {
+            return time - timersDue_;
+        }
+        return time < heldUpUntil_ + leniency ? heldUp_ : TimePoint::duration();
+    }
+
+    void countExpiring(int change) noexcept override {
+        if (expiring_ == 0) {
+            clockSeen_ = now();
+            clockAhead_ = wallTime() - clockSeen_;
+        }
+        expiring_ += change;
+    }
+
 protected:
     /// Arranges one call of `drain` on the loop. Any thread.
     virtual void wake() = 0;
@@ -297,14 +312,36 @@ protected:
         connection.orCut([&] { connection.begin(); });
     }
 
-    /// One tick has passed. True while a timer is armed.
-    bool tickTimers(std::chrono::steady_clock::duration late) {
-        reportLag(late);
-        timers_.tick([](TimerNode& node) {
+    /// When `runTimers` has to be called next: at the end of this tick if the loop has `worked`
+    /// since the last time, so that what held it up shows, or with the next deadline;
+    /// (TimePoint::max)() if there is none. To arm a timer does not make it earlier than the end of
+    /// a tick. O(1) if it has worked.
+    TimePoint nextTimers(bool worked) noexcept {
+        const TimePoint due =
+            worked ? TimePoint((now().time_since_epoch() / tick + 1) * tick) : nextDue();
+        timersDue_ = (std::min)(timersDue_, due);  // one that has passed shows how late it is
+        return timersDue_;
+    }
+
+    /// The next deadline, or look at the system's clock.
+    TimePoint nextDue() const noexcept {
+        const auto next = timers_.next();
+        const TimePoint due = next ? tickBegin(*next) : (TimePoint::max)();
+        return expiring_ > 0 ? (std::min)(due, clockSeen_ + clockInterval) : due;
+    }
+
+    /// Does what is due.
+    void runTimers() {
+        const TimePoint time = now();
+        noteLag(time);
+        if (expiring_ > 0 && time >= clockSeen_ + clockInterval) {
+            lookAtClock(time);
+        }
+        ticked_ = time;
+        timers_.advance(tickNumber(time), [](TimerNode& node) {
             const detail::RefPtr<Connection> connection(static_cast<Connection*>(&node));
             connection->orCut([&] { connection->expired(); });
         });
-        return timers_.armed() > 0;
     }
 
     /// Calls `function` for every connection, which it may end.
@@ -317,7 +354,7 @@ protected:
         forEach(others_, function);
     }
 
-    /// To be called after whatever the loop has done, `drain` and `tickTimers` included.
+    /// To be called after whatever the loop has done, `drain` and `runTimers` included.
     void afterEvents() {
         if (left_) {
             releaseHooks();
@@ -358,6 +395,10 @@ protected:
 private:
     using List = detail::IntrusiveList<Connection, &Connection::links>;
     static constexpr std::size_t maxSpareCommands = 8 * 1024;
+    static constexpr std::chrono::milliseconds punctual = 2 * tick;  // is what is no later
+    static constexpr std::chrono::milliseconds leniency{1000};       // at most
+    static constexpr std::chrono::milliseconds clockInterval{1000};
+    static constexpr std::chrono::milliseconds clockStep{100};  // less is the clocks' drift
 
     struct HostedChannel final : Channel {
         using Channel::Channel;
@@ -654,14 +695,34 @@ private:
         }
     }
 
-    // The worst lateness, which fades within some seconds.
-    void reportLag(std::chrono::steady_clock::duration late) noexcept {
-        const auto micros = static_cast<std::uint64_t>(
-            std::chrono::duration_cast<std::chrono::microseconds>(late).count());
+    // A loop that was held up has not read what came meanwhile, and has not answered: clients have
+    // as long again, within limits, to go on.
+    void noteLag(TimePoint time) noexcept {
+        const TimePoint due = (std::min)(std::exchange(timersDue_, (TimePoint::max)()), time);
+        if (time - due > punctual) {
+            heldUp_ = time - due;
+            heldUpUntil_ = time;
+            lenientUntil_ = time + (std::min<TimePoint::duration>)(heldUp_, leniency);
+        }
+        const auto late = std::chrono::duration_cast<std::chrono::microseconds>(time - due);
         for (const auto& channel : channels_) {
-            std::atomic<std::uint64_t>& lag = channel->hubCounters->lagMicroseconds;
-            const std::uint64_t before = lag.load(std::memory_order_relaxed);
-            lag.store((std::max)(micros, before - before / 32), std::memory_order_relaxed);
+            channel->hubCounters->lag.note(late, std::chrono::steady_clock::now());
+        }
+    }
+
+    // When the system's clock was set, what is to happen at a time of day comes sooner or later.
+    void lookAtClock(TimePoint time) noexcept {
+        const TimePoint::duration ahead = wallTime() - time;
+        const TimePoint::duration step = ahead - clockAhead_;
+        clockSeen_ = time;
+        if (step > -clockStep && step < clockStep) {
+            return;
+        }
+        clockAhead_ = ahead;
+        for (const auto& channel : channels_) {
+            for (Connection* one = channel->sessions.front(); one; one = List::next(*one)) {
+                one->clockWasSet();
+            }
         }
     }
 
@@ -737,6 +798,13 @@ private:
     List others_;  // connections that are no sessions, yet or any more
     bool inBatch_ = false;
     bool emptied_ = false;
+
+    TimePoint timersDue_ = (TimePoint::max)();  // `runTimers`
+    TimePoint heldUpUntil_;
+    TimePoint::duration heldUp_{0};
+    int expiring_ = 0;  // sessions
+    TimePoint clockSeen_;
+    TimePoint::duration clockAhead_{0};  // of the system, before ours
 };
 
 }  // namespace pushhub

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -10,6 +11,7 @@
 
 #include <pushhub/detail/ref_ptr.hpp>
 #include <pushhub/detail/task.hpp>
+#include <pushhub/detail/time.hpp>
 #include <pushhub/frame.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/options.hpp>
@@ -93,7 +95,9 @@ private:
 /// What a connection needs of the event loop it lives on.
 class LoopContext : public detail::RefCounted<LoopContext> {
 public:
-    /// Length of a tick of `timers`.
+    using TimePoint = std::chrono::steady_clock::time_point;
+
+    /// Deadlines pass at the end of a tick, so up to a tick late.
     static constexpr std::chrono::milliseconds tick{50};
 
     /// Queues work, in order; false if the loop has ended, and then nothing is kept. Throws
@@ -113,7 +117,21 @@ public:
 
     // The rest belongs to the loop's thread.
 
-    virtual std::chrono::steady_clock::time_point now() const noexcept = 0;
+    virtual TimePoint now() const noexcept = 0;
+
+    /// A time that goes on like `now` and is set forward and back with the system's clock: what is
+    /// to happen at a time of day is compared with it.
+    virtual TimePoint wallTime() const noexcept {
+        return TimePoint(std::chrono::duration_cast<TimePoint::duration>(
+            std::chrono::system_clock::now().time_since_epoch()));
+    }
+
+    /// For how long the loop has just been held up, by a hook or with the whole process, and did
+    /// not read what clients sent; 0 if it is punctual.
+    virtual TimePoint::duration heldUp(TimePoint) const noexcept { return {}; }
+
+    /// Counts the sessions for which the loop has to keep an eye on the system's clock.
+    virtual void countExpiring(int) noexcept {}
 
     virtual const Options& listenerOptions() const noexcept = 0;
 
@@ -129,12 +147,44 @@ public:
     virtual void connectionLeft(Connection& connection) noexcept = 0;   // its channel
     virtual void connectionEnded(Connection& connection) noexcept = 0;  // the loop
 
-    void armTimer(TimerNode& node, std::chrono::milliseconds time) {
-        const auto ticks = (time + tick - std::chrono::milliseconds(1)) / tick;
-        timers_.arm(node, static_cast<std::uint32_t>(ticks) + begunTicks_);
-        timersArmed();
+    /// Lets `node` expire at that time, never before it. A deadline that is a year away or more
+    /// expires in a year.
+    void armTimer(TimerNode& node, TimePoint deadline) noexcept {
+        constexpr auto farthest = std::chrono::hours(24 * 365);
+        if (timers_.armed() == 0) {
+            ticked_ = now();
+            timers_.startAt(tickNumber(ticked_));
+        }
+        deadline = std::clamp(deadline, ticked_, ticked_ + farthest);
+        timers_.arm(node, tickNumber(deadline + tick - TimePoint::duration(1)));
+        node.extended = false;
+    }
+    void armTimer(TimerNode& node, std::chrono::milliseconds time) noexcept {
+        armTimer(node, now() + time);
     }
     void disarmTimer(TimerNode& node) noexcept { timers_.disarm(node); }
+
+    /// When the loop was held up: lets a node that has expired do so again some moments later, once
+    /// for each time that it was armed. False if it has had its time.
+    bool extendTimer(TimerNode& node) noexcept {
+        if (node.extended || now() >= lenientUntil_) {
+            return false;
+        }
+        armTimer(node, lenientUntil_);
+        node.extended = true;
+        return true;
+    }
+
+    /// Number of the tick that a time is in; numbers wrap around. And when a tick begins that is
+    /// less than 2^31 away.
+    static std::uint32_t tickNumber(TimePoint time) noexcept {
+        return static_cast<std::uint32_t>(time.time_since_epoch() / tick);
+    }
+    TimePoint tickBegin(std::uint32_t number) const noexcept {
+        const TimePoint time = now();
+        const auto ahead = static_cast<std::int32_t>(number - tickNumber(time));
+        return TimePoint(time.time_since_epoch() / tick * tick) + ahead * tick;
+    }
 
     SendQueue::Pool& queuePool() noexcept { return queuePool_; }
     EnginePool& engines() noexcept { return engines_; }
@@ -142,15 +192,11 @@ public:
     virtual ~LoopContext() = default;
 
 protected:
-    /// Makes sure that ticks come while a timer is armed.
-    virtual void timersArmed() = 0;
-
-    /// 1 where time goes on between ticks: the current one has begun, and a timer is not early.
-    std::uint32_t begunTicks_ = 0;
-
     SendQueue::Pool queuePool_;
     EnginePool engines_;
     TimerWheel timers_;
+    TimePoint ticked_;        // up to where deadlines have expired, while there are some
+    TimePoint lenientUntil_;  // nobody is cut for a deadline that passed while it was held up
 };
 
 }  // namespace pushhub

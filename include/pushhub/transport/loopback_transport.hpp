@@ -65,10 +65,7 @@ public:
             return false;
         }
         if (!pipe_->toServer.empty()) {
-            constexpr std::size_t mostAtOnce = 16 * 1024;  // as from a socket
-            std::string bytes = pipe_->toServer.substr(0, mostAtOnce);
-            pipe_->toServer.erase(0, bytes.size());
-            orCut([&] { receive(bytes.data(), bytes.size()); });
+            orCut([&] { readNow(); });
             return true;
         }
         if (pipe_->clientEnded && !std::exchange(endReported_, true)) {
@@ -81,6 +78,19 @@ public:
     bool gone() const noexcept { return pipe_->serverGone; }
 
 private:
+    void readNow() override {
+        constexpr std::size_t mostAtOnce = 16 * 1024;  // as from a socket
+        std::string bytes = pipe_->toServer.substr(0, mostAtOnce);
+        pipe_->toServer.erase(0, bytes.size());
+        if (!bytes.empty()) {
+            receive(bytes.data(), bytes.size());
+        }
+    }
+
+    std::optional<SendPositions> sendPositions() noexcept override {
+        return SendPositions{taken_, taken_ - static_cast<std::uint32_t>(pipe_->toClient.size())};
+    }
+
     std::size_t room() const noexcept {
         return pipe_->window - (std::min)(pipe_->window, pipe_->toClient.size());
     }
@@ -97,6 +107,7 @@ private:
                 const std::size_t size = (std::min)(buffers[i].size, room());
                 pipe_->toClient.append(buffers[i].data, size);
                 written += size;
+                taken_ += static_cast<std::uint32_t>(size);
             }
         } catch (const std::bad_alloc&) {
             error = std::make_error_code(std::errc::no_buffer_space);
@@ -113,6 +124,7 @@ private:
     void closeSocket() noexcept override { pipe_->serverEnded = pipe_->serverGone = true; }
 
     const std::shared_ptr<LoopbackPipe> pipe_;
+    std::uint32_t taken_ = 0;
     bool wantsWritable_ = false;
     bool endReported_ = false;
 };
@@ -147,24 +159,42 @@ public:
         return worked;
     }
 
-    void advanceOneTick() {
+    /// Moves the clock to the next deadline, by `most` at most; says by how much.
+    TimePoint::duration advance(TimePoint::duration most) {
+        const TimePoint::duration step =
+            std::clamp(saturatedDifference(nextDue(), now_), TimePoint::duration(), most);
+        now_ = saturatedAdd(now_, step);
+        tickAway();
+        return step;
+    }
+
+    /// Moves the clock while the loop does nothing.
+    void holdUp(TimePoint::duration time) {
+        nextTimers(true);
+        now_ = saturatedAdd(now_, time);
+        tickAway();
+    }
+
+    void setClock(TimePoint::duration step) { clockAhead_ += step; }
+
+    void finish() { shutdown(); }
+
+    TimePoint now() const noexcept override { return now_; }
+    TimePoint wallTime() const noexcept override { return now_ + clockAhead_; }
+
+private:
+    void wake() override { woken_ = true; }
+
+    void tickAway() {
         runner_ = std::this_thread::get_id();
-        now_ += tick;
-        tickTimers({});
+        runTimers();
         afterEvents();
         runner_ = std::thread::id();
     }
 
-    void finish() { shutdown(); }
-
-    std::chrono::steady_clock::time_point now() const noexcept override { return now_; }
-
-private:
-    void wake() override { woken_ = true; }
-    void timersArmed() override {}
-
     std::vector<RefPtr<LoopbackConnection>> connections_;
-    std::chrono::steady_clock::time_point now_{std::chrono::hours(1)};
+    TimePoint now_{std::chrono::hours(1)};
+    TimePoint::duration clockAhead_{0};  // how far the system's clock was set forward
     std::atomic<bool> woken_{false};
     std::atomic<std::thread::id> runner_{};
 };
@@ -234,6 +264,14 @@ public:
     /// Ends its direction, and goes on reading: a half-closed socket.
     void endSending() { pipe_->clientEnded = true; }
 
+    /// Reads that many of the bytes that have arrived, whether it is reading or not: a client that
+    /// is slow, and makes progress.
+    void read(std::size_t bytes) {
+        unread_ += pipe_->toClient.substr(0, bytes);
+        pipe_->toClient.erase(0, bytes);
+        readUnread();
+    }
+
     /// Vanishes without a word.
     void drop() { pipe_->clientEnded = pipe_->clientGone = true; }
 
@@ -251,6 +289,15 @@ private:
         }
         const bool worked = !pipe_->toClient.empty();
         unread_ += std::exchange(pipe_->toClient, {});
+        readUnread();
+        if (pipe_->serverEnded && !pipe_->clientEnded) {
+            pipe_->clientEnded = true;
+            return true;
+        }
+        return worked;
+    }
+
+    void readUnread() {
         if (status_ == 0 || status_ == 100) {
             readResponse();
         } else if (status_ != 101) {
@@ -258,11 +305,6 @@ private:
         }
         while (status_ == 101 && readFrame()) {
         }
-        if (pipe_->serverEnded && !pipe_->clientEnded) {
-            pipe_->clientEnded = true;
-            return true;
-        }
-        return worked;
     }
 
     void readResponse() {
@@ -373,10 +415,9 @@ public:
         };
         call([current, &handler, latch] { current->closeAll(handler, latch); });
         pollLocked();
-        for (auto left = deadline; left > LoopContext::tick && !latch->done();
-             left -= LoopContext::tick) {
-            current->advanceOneTick();
-            pollLocked();
+        for (auto left = detail::saturatedCast<Duration>(deadline);
+             left > Duration::zero() && !latch->done(); pollLocked()) {
+            left -= current->advance(left);
         }
         call([current, &handler] { current->leave(handler); });
         pollLocked();
@@ -468,23 +509,69 @@ public:
         return current ? current->now() : std::chrono::steady_clock::time_point();
     }
 
-    /// Moves the clock, and polls as it goes: time-outs of up to `time` happen.
-    void advance(std::chrono::milliseconds time) {
-        refuseInHook("advance");
+    /// Moves the clock from deadline to deadline, and polls at each: what is due within `time`
+    /// happens. The clock does not go back: 0 and less have no effect. Throws
+    /// std::invalid_argument for more than ten years.
+    template <class Rep, class Period>
+    void advance(std::chrono::duration<Rep, Period> time) {
+        Duration left = checkedTime("advance", (std::max)(time, time.zero()));
         const auto self = weak_from_this().lock();
         poll();
-        for (; time > std::chrono::milliseconds(0); time -= LoopContext::tick) {
+        while (left > Duration::zero()) {
             {
                 const std::lock_guard<std::mutex> lock(mutex_);
-                if (const auto current = loop()) {
-                    current->advanceOneTick();
-                }
+                const auto current = loop();
+                left -= current ? current->advance(left) : left;
             }
             poll();
         }
     }
 
+    /// Moves the clock while the loop does nothing, as if a hook took so long or the machine was
+    /// paused; then what has become due happens, before clients are read from. Otherwise like
+    /// `advance`.
+    template <class Rep, class Period>
+    void pause(std::chrono::duration<Rep, Period> time) {
+        const Duration length = checkedTime("pause", (std::max)(time, time.zero()));
+        const auto self = weak_from_this().lock();
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+            const auto current = loop();
+            if (current && length > Duration::zero()) {
+                current->holdUp(length);
+            }
+        }
+        poll();
+    }
+
+    /// Sets the system's clock forward, or back, as far as the hub can see it: when sessions
+    /// expire. At most by ten years, like `advance`. While a hub is started.
+    template <class Rep, class Period>
+    void setClock(std::chrono::duration<Rep, Period> step) {
+        const Duration length = checkedTime("setClock", step);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (const auto current = loop()) {
+            current->setClock(length);
+        }
+    }
+
 private:
+    using Duration = LoopContext::TimePoint::duration;
+
+    template <class Rep, class Period>
+    Duration checkedTime(const char* function, std::chrono::duration<Rep, Period> time) const {
+        refuseInHook(function);
+        constexpr Duration most = std::chrono::hours(24 * 3653);
+        const auto length = detail::saturatedCast<Duration>(time);
+        if (length > most || length < -most) {
+            const auto ms = detail::saturatedCast<std::chrono::milliseconds>(time);
+            throw std::invalid_argument(std::string("pushhub: LoopbackTransport::") + function +
+                                        " by " + std::to_string(ms.count()) +
+                                        " ms, expected at most ten years");
+        }
+        return length;
+    }
+
     void refuseInHook(const char* function) const {
         if (onLoop()) {
             throw std::logic_error(std::string("pushhub: LoopbackTransport::") + function +

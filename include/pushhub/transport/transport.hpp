@@ -50,7 +50,7 @@ namespace pushhub {
 /// nothing, and `start` and `stop` of one handler alternate.
 ///
 /// Connections derive from `Connection`, loops from `EventLoop`: with them a transport has to
-/// supply the socket, the wake-up and the ticks.
+/// supply the socket, the wake-up and the time.
 ///
 /// Models: `AsioTransport`, `LoopbackTransport`.
 namespace detail {
