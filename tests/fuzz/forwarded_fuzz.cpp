@@ -66,19 +66,19 @@ void checkForwarded(const std::string& peer, const std::string& value) {
 void checkOrigin(const std::string& origin, const std::string& host) {
     static const OriginPolicy any({"*"});
     static const OriginPolicy some({"https://app.example.com", "https://*.example.org:8443"});
-    const auto verdict = any.check(origin);
+    const auto verdict = any.judge(origin);
     require((verdict == OriginPolicy::Verdict::absent) == origin.empty());
     require(origin != "null" || verdict == OriginPolicy::Verdict::refused);
-    if (some.check(origin) == OriginPolicy::Verdict::allowed) {
+    if (some.judge(origin) == OriginPolicy::Verdict::allowed) {
         require(verdict == OriginPolicy::Verdict::allowed);
     }
     if (verdict == OriginPolicy::Verdict::allowed) {
-        require(OriginPolicy({origin}).check(origin) == OriginPolicy::Verdict::allowed);
+        require(OriginPolicy({origin}).judge(origin) == OriginPolicy::Verdict::allowed);
     }
     if (pushhub::isSameOrigin(origin, host)) {
         require(verdict != OriginPolicy::Verdict::refused);
         require(origin.empty() ||
-                OriginPolicy({"http://" + host, "https://" + host}).check(origin) ==
+                OriginPolicy({"http://" + host, "https://" + host}).judge(origin) ==
                     OriginPolicy::Verdict::allowed);
     }
 }
