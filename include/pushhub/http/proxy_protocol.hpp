@@ -35,7 +35,7 @@ inline ProxyHeader invalidProxyHeader(const char* reason) noexcept {
 /// The next field of a line of version 1, up to one space.
 inline std::string_view takeProxyField(std::string_view& line) noexcept {
     const std::string_view field = line.substr(0, line.find(' '));
-    line.remove_prefix(std::min(field.size() + 1, line.size()));
+    line.remove_prefix((std::min)(field.size() + 1, line.size()));
     return field;
 }
 

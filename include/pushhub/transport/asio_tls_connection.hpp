@@ -136,6 +136,13 @@ private:
         rejectHandshake({400, "this port speaks TLS: use https:// or wss://\n"});
     }
 
+    bool isBeforeHttp() noexcept override {
+        if (!established_ && !plain_ && ssl_) {
+            failed("it was not complete within handshakeTimeout");
+        }
+        return !established_ && !plain_;
+    }
+
     // What OpenSSL complained of first, which may be the client's alert.
     std::string reason() const {
         const char* text = ERR_reason_error_string(ERR_peek_error());
@@ -202,9 +209,6 @@ private:
             return AsioConnection::writeSome(buffers, count, error);
         }
         if (!established_) {
-            if (ssl_) {
-                failed("it was not complete within handshakeTimeout");
-            }
             error = Errc::tlsFailed;
             return 0;
         }

@@ -249,6 +249,9 @@ protected:
     /// socket takes bytes again, with or without further buffers.
     virtual std::size_t writeSome(const WriteBuffer* buffers, std::size_t count,
                                   std::error_code& error) noexcept = 0;
+    /// True while nothing can be said in HTTP yet: then the time for the handshake is over without
+    /// an answer, and without a word of ours in the log.
+    virtual bool isBeforeHttp() noexcept { return false; }
     /// Arranges one call of `writable`.
     virtual void waitWritable() = 0;
     /// `readingPaused` has become false.
@@ -748,7 +751,11 @@ inline void Connection::rejectHandshake(HttpResponse response) {
 }
 
 inline void Connection::refuse(int status, const char* reason) {
-    rejectHandshake({status, std::string(reason) + "\n"});
+    if (isBeforeHttp()) {
+        end();
+    } else {
+        rejectHandshake({status, std::string(reason) + "\n"});
+    }
 }
 
 inline void Connection::answer(const HttpResponse& response, bool headOnly) {
