@@ -25,7 +25,7 @@ public:
             return;
         }
         for (const char digit : head.header("Content-Length")) {
-            left_ = (std::min)(left_, mostLeft) * 10 + static_cast<std::uint64_t>(digit - '0');
+            left_ = (std::min)(left_, mostLeft) * 10 + static_cast<std::size_t>(digit - '0');
         }
     }
 
@@ -39,7 +39,7 @@ public:
                 if (left_ > maxBytes_ - body_.size()) {
                     return invalid(413, "the request body is too large");
                 }
-                const std::string_view part = bytes.substr(0, static_cast<std::size_t>(left_));
+                const std::string_view part = bytes.substr(0, left_);
                 body_.append(part);
                 bytes.remove_prefix(part.size());
                 left_ -= part.size();
@@ -81,7 +81,7 @@ public:
 private:
     enum class State : std::uint8_t { data, size, dataEnd, trailers, complete };
 
-    static constexpr std::uint64_t mostLeft = UINT64_MAX / 10 - 1;
+    static constexpr std::size_t mostLeft = SIZE_MAX / 16 - 1;  // more is too large anyway
     static constexpr std::size_t maxLine = 1024;
     static constexpr std::size_t maxTrailers = 100;
 
@@ -114,7 +114,8 @@ private:
             if (digits == maxDigits) {
                 return "the size of a chunk is malformed";
             }
-            left_ = left_ * 16 + static_cast<std::uint64_t>(detail::hexValue(line[digits]));
+            left_ = (std::min)(left_, mostLeft) * 16 +
+                    static_cast<std::size_t>(detail::hexValue(line[digits]));
         }
         const std::string_view extension = detail::trim(line.substr(digits));
         const bool clean =
@@ -145,8 +146,8 @@ private:
 
     const std::size_t maxBytes_;
     std::string body_;
-    std::string line_;        // an incomplete one
-    std::uint64_t left_ = 0;  // of the body, or of the chunk
+    std::string line_;      // an incomplete one
+    std::size_t left_ = 0;  // of the body, or of the chunk
     std::size_t trailers_ = 0;
     State state_ = State::data;
     bool chunked_ = false;
