@@ -681,6 +681,13 @@ TEST_CASE("connections of one address and of all are limited") {
         options.address = "::";
         (perAddress ? options.maxConnectionsPerAddress : options.maxConnections) = 3;
         PushHub<> hub(options);
+        Events<std::string> refusals;
+        hub.onLog([&](const LogRecord& record) {
+            if (record.event == "handshake refused") {
+                refusals.add(std::string(record.begin()[0].value) + " " +
+                             std::string(record.begin()[1].value));
+            }
+        });
         hub.start();
         std::vector<SocketClient> clients;
         for (int i = 0; i < 3; ++i) {
@@ -688,6 +695,11 @@ TEST_CASE("connections of one address and of all are limited") {
         }
         SocketClient fourth(hub.port());
         CHECK(fourth.waitForEnd());
+        REQUIRE(refusals.waitFor(1));
+        CHECK_THAT(refusals.all().front(),
+                   Catch::StartsWith(perAddress ? "maxConnectionsPerAddress is reached 127.0.0.1:"
+                                                : "maxConnections is reached 127.0.0.1:"));
+        CHECK(hub.stats().refusals[0] >= 1);
         if (perAddress) {  // another address is not concerned
             CHECK(SocketClient(hub.port(), "::1").handshake("/websocket/a") == 101);
         }

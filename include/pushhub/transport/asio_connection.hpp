@@ -23,11 +23,7 @@ public:
     AsioConnection(RefPtr<AsioLoop> loop, SessionId id, Socket socket, const Tcp::endpoint& remote)
         : Connection(std::move(loop), id), socket_(std::move(socket)), remote_(remote) {}
 
-    std::string remoteAddress() const override {
-        const std::string address = remote_.address().to_string();
-        const std::string port = std::to_string(remote_.port());
-        return remote_.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
-    }
+    std::string remoteAddress() const override { return toString(remote_); }
 
     /// Keeps the place among those of its address until the socket is closed.
     void setPlace(std::unique_ptr<AddressLimit::Place> place) noexcept {
@@ -152,6 +148,7 @@ private:
             remote_ = Tcp::endpoint(net::ip::address_v6(header.client->address.bytes),
                                     static_cast<std::uint16_t>(header.client->port));
             if (!done->gate->enter(header.client->address, place_)) {
+                asioLoop().refused(*this, 0, AddressGate::fullReason);
                 abort(Errc::connectionLost);  // as if nobody listened
                 return;
             }

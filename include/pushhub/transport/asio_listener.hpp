@@ -120,7 +120,8 @@ private:
             exhausted_ = false;
             countAccepted();
             std::unique_ptr<AddressLimit::Place> place;
-            if (!hasRoomFor(remote, place)) {
+            if (const char* const full = enter(remote, place)) {
+                loops_.front()->refused({0, full, toString(remote)});
                 continue;  // closed, as if nobody listened
             }
             const bool proxied = options_.proxyProtocol && gate_->isTrusted(ipAddress(remote));
@@ -190,17 +191,18 @@ private:
         }
     }
 
-    bool hasRoomFor(const Tcp::endpoint& remote, std::unique_ptr<AddressLimit::Place>& place) {
+    // Why there is no room for a connection; null if there is.
+    const char* enter(const Tcp::endpoint& remote, std::unique_ptr<AddressLimit::Place>& place) {
         if (options_.maxConnections > 0) {
             std::size_t connections = 0;
             for (const auto& loop : loops_) {
                 connections += loop->load();
             }
             if (connections >= options_.maxConnections) {
-                return false;
+                return "maxConnections is reached";
             }
         }
-        return gate_->enter(ipAddress(remote), place);
+        return gate_->enter(ipAddress(remote), place) ? nullptr : AddressGate::fullReason;
     }
 
     static IpAddress ipAddress(const Tcp::endpoint& remote) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string>
 #include <system_error>
 
 #include <pushhub/config.hpp>
@@ -138,6 +139,13 @@ private:
         sockaddr_in6 v6_;
     };
 };
+
+/// "192.0.2.1:80" or "[2001:db8::1]:80".
+inline std::string toString(const TcpEndpoint& endpoint) {
+    const net::ip::address address = endpoint.address();
+    const std::string text = address.to_string();
+    return (address.is_v6() ? "[" + text + "]:" : text + ":") + std::to_string(endpoint.port());
+}
 
 /// Small messages leave at once: the socket option TCP_NODELAY.
 class NoDelay {

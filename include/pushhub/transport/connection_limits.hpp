@@ -90,6 +90,8 @@ public:
                      ? makeRef<AddressLimit>(options.maxConnectionsPerAddress)
                      : nullptr) {}
 
+    static constexpr const char* fullReason = "maxConnectionsPerAddress is reached";
+
     bool isTrusted(const IpAddress& address) const noexcept { return proxies_.isTrusted(address); }
 
     /// False if the address has as many connections as it may. `place` is what it leaves later.
