@@ -59,9 +59,7 @@ inline constexpr bool isMessageHook = std::is_invocable_v<Hook&, const SessionPt
 // where an error is final: so it is asked for text, which it mostly is for, and for no more then.
 template <class Hook>
 constexpr bool takesMessage() {
-    if constexpr (hasOneCallOperator<Hook>) {
-        return isMessageHook<Hook, Message>;
-    } else if constexpr (isMessageHook<Hook, std::string_view>) {
+    if constexpr (!hasOneCallOperator<Hook> && isMessageHook<Hook, std::string_view>) {
         return false;
     } else {
         return isMessageHook<Hook, Message>;

@@ -141,7 +141,7 @@ class ConanRecipe(unittest.TestCase):
         recipe.requirements()
         base = ["asio/[>=1.28 <2]", "websocketpp/0.8.2"]
         self.assertEqual(recipe.required, base)
-        for option, wanted in (("with_tls", "openssl/[>=1.1.1 <4]"),
+        for option, wanted in (("with_tls", "openssl/[>=1.1.1 <5]"),
                                ("with_deflate", "zlib/[>=1.2.11 <2]"),
                                ("with_json", "rapidjson/cci.20230929")):
             recipe = self.recipe(**{option: True})

@@ -23,7 +23,7 @@ namespace pushhub::detail {
 /// The first `size` bytes of a file of the kernel, empty if it cannot be read.
 inline std::string readKernelFile(const std::string& path, std::size_t size) {
     struct Close {
-        void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+        void operator()(std::FILE* file) const noexcept { static_cast<void>(std::fclose(file)); }
     };
     const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "re"));
     std::string text(file ? size : 0, '\0');

@@ -158,8 +158,9 @@ inline std::string whyNotSendable(const HttpResponse& response) {
     }
     for (const auto& [name, value] : response.headers) {
         if (!isValidHeader(name, value)) {
-            return "the header \"" + name + "\" is \"" + value +
-                   "\", expected a token as its name, and no control characters";
+            std::string why = "the header \"";
+            why.append(name).append("\" is \"").append(value);
+            return why.append("\", expected a token as its name, and no control characters");
         }
     }
     return detail::isFieldValue(response.contentType)
