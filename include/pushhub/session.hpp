@@ -56,7 +56,10 @@ public:
         if (window == 0 || !compression_) {
             return plain_;
         }
-        FramePtr& form = compressed_[window];
+        if (!compressed_) {
+            compressed_.emplace();
+        }
+        FramePtr& form = (*compressed_)[window];
         if (!form) {
             form = compress(window);
         }
@@ -90,7 +93,7 @@ private:
     std::string_view payload_;
     const MessageCompression* compression_ = nullptr;
     FramePtr plain_;
-    std::array<FramePtr, 16> compressed_;  // by window
+    std::optional<std::array<FramePtr, 16>> compressed_;  // by window; mostly not needed
 };
 
 inline OverflowPolicy policy(const PushOptions& push, const Options& options) noexcept {

@@ -165,10 +165,10 @@ private:
         for (int i = 0; i < maxReads && socket_ && !readingPaused(); ++i) {
             NetError error;
             const std::size_t size = socket_->read_some(net::buffer(buffer), error);
-            if (wouldBlock(error)) {
-                break;
-            }
             if (error) {
+                if (wouldBlock(error)) {
+                    break;
+                }
                 receiveEnd(error == net::error::eof ? std::error_code() : standardError(error));
                 return;
             }

@@ -105,16 +105,16 @@ private:
             Tcp::endpoint remote;
             NetError error;
             acceptFrom(*acceptor_, socket, remote, error);
-            if (wouldBlock(error)) {
-                break;
-            }
-            if (error == net::error::no_descriptors || error == net::error::no_memory ||
-                error == net::error::no_buffer_space ||
-                standardError(error) == std::errc::too_many_files_open_in_system) {
-                exhausted(error);
-                return;
-            }
             if (error) {
+                if (wouldBlock(error)) {
+                    break;
+                }
+                if (error == net::error::no_descriptors || error == net::error::no_memory ||
+                    error == net::error::no_buffer_space ||
+                    standardError(error) == std::errc::too_many_files_open_in_system) {
+                    exhausted(error);
+                    return;
+                }
                 continue;  // that client has gone before we came
             }
             exhausted_ = false;

@@ -42,7 +42,7 @@ public:
 
     AsioHandler(AsioHandler&& other) noexcept
         : loop_(std::move(other.loop_)),
-          object_(std::exchange(other.object_, nullptr)),
+          object_(other.object_),
           target_(other.target_),
           memory_(other.memory_) {}
     AsioHandler& operator=(AsioHandler&&) = delete;
@@ -202,7 +202,7 @@ public:
 private:
     friend class AsioHandler;
 
-    void run(AsioHandler handler) {
+    void run(AsioHandler&& handler) {
         if (own_) {
             callNow(std::move(handler));
         } else {
@@ -217,7 +217,7 @@ private:
 
     // On the host's threads, like a strand. One of Asio's needs memory for each handler, and ends
     // the process if there is none to let those run that wait.
-    void runInTurn(AsioHandler handler) {
+    void runInTurn(AsioHandler&& handler) {
         const RefPtr<AsioLoop> self(this);  // the last handler may have the last reference
         if (!insist([&] { return takeTurn(handler); })) {
             return;  // the thread whose turn it is comes to it
@@ -249,7 +249,8 @@ private:
         forEachConnection(visit_);
     }
 
-    void callNow(AsioHandler handler) {
+    void callNow(AsioHandler&& waiting) {
+        AsioHandler handler = std::move(waiting);  // destroyed before the next one runs
         ++worked_;
         if (asleep_) {
             wakeUpFor(handler);

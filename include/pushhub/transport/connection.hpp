@@ -825,7 +825,9 @@ inline std::error_code PendingHandshake::reject(HttpResponse response) {
 
 inline void Connection::readFrames(char* data, std::size_t size) {
     channel_->figures.bytesIn += size;
-    countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
+    if (inboundRate_) {
+        countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
+    }
     if (unread_) {
         unread_->bytes.append(data, size);
     } else {
@@ -884,7 +886,8 @@ inline void Connection::takeTurn() {
 }
 
 inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
-    if (event <= protocol::EngineEvent::pong && event != protocol::EngineEvent::needMore) {
+    if (inboundRate_ && event <= protocol::EngineEvent::pong &&
+        event != protocol::EngineEvent::needMore) {
         countInbound(&InboundRate::messages, 1, options().maxInboundMessagesPerSecond);
     }
     switch (event) {
@@ -1521,7 +1524,7 @@ inline void Connection::heardPong(std::string_view payload) {
 
 inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t amount,
                                      std::uint64_t perSecond) {
-    if (!inboundRate_ || perSecond == 0 || phase_ != Phase::open) {
+    if (perSecond == 0 || phase_ != Phase::open) {
         return;
     }
     const TimePoint now = loop_->now();

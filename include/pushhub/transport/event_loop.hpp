@@ -360,9 +360,8 @@ protected:
             releaseHooks();
         }
         for (std::size_t i = 0; i < channels_.size(); ++i) {
-            const detail::RefPtr<HostedChannel> channel = channels_[i];
-            if (publish(*channel)) {
-                relieve(*channel);
+            if (publish(*channels_[i])) {
+                relieve(channels_[i]);
             }
         }
         if (!std::exchange(emptied_, false)) {
@@ -410,6 +409,9 @@ private:
         std::shared_ptr<detail::Latch> whenEmpty;              // set while the hub stops
         std::shared_ptr<const void> hooks = handler->hooks();  // one of them may run as it leaves
         detail::RefPtr<HostedChannel> nextLeft;
+
+        // True if every session has all broadcasts.
+        bool isUpToDate() const noexcept { return !inRound && roundEnd == log.end(); }
     };
 
     static HostedChannel& hosted(const Connection& connection) noexcept {
@@ -584,6 +586,9 @@ private:
 
     // Not as part of a batch, since what a hook says in a turn may have to leave before its end.
     void takeTurns() {
+        if (turns_.empty()) {
+            return;
+        }
         std::vector<detail::RefPtr<Connection>> turns;
         turns.swap(turns_);  // those that need another one get it in the next round
         for (const detail::RefPtr<Connection>& connection : turns) {
@@ -603,6 +608,10 @@ private:
     // Brings the broadcasts to the sessions, round by round, until all are up to date or the
     // slice is used up; then the rest waits behind whatever else the loop has to do.
     void broadcast() {
+        const auto isUpToDate = [](const auto& channel) { return channel->isUpToDate(); };
+        if (std::all_of(channels_.begin(), channels_.end(), isUpToDate)) {
+            return;  // mostly, and then the clock need not be read
+        }
         const auto end = now() + slice;
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             const detail::RefPtr<HostedChannel> channel =
@@ -620,7 +629,7 @@ private:
         constexpr unsigned sessionsPerLook =
             16;  // a look at the clock costs as much as a branch miss
         unsigned sessions = 0;
-        while (channel.inRound || channel.roundEnd != channel.log.end()) {
+        while (!channel.isUpToDate()) {
             if (!std::exchange(channel.inRound, true)) {
                 channel.roundEnd = channel.log.end();
                 channel.cursor = channel.sessions.front();
@@ -655,9 +664,10 @@ private:
         Channel::Figures& before = channel.published;
         detail::HubCounters& hub = *channel.hubCounters;
         const auto add = [](std::atomic<std::uint64_t>& counter, std::uint64_t is,
-                            std::uint64_t was) {
+                            std::uint64_t& was) {
             if (is != was) {
                 counter.fetch_add(is - was, std::memory_order_relaxed);
+                was = is;
             }
         };
         const bool changed = now.queuedBytes != before.queuedBytes;
@@ -667,13 +677,14 @@ private:
         add(hub.bytesOut, now.bytesOut, before.bytesOut);
         add(hub.queuedBytes, now.queuedBytes, before.queuedBytes);
         add(hub.slowSessions, now.slowSessions, before.slowSessions);
-        before = now;
         return changed;
     }
 
     // Over the hub's limit the longest queue pays; that of the loop with most in its queues, or at
     // least an equal share, so that no loop has to ask another.
-    void relieve(HostedChannel& channel) {
+    void relieve(const detail::RefPtr<HostedChannel>& hosted) {
+        const detail::RefPtr<HostedChannel> kept = hosted;  // a hook may remove it
+        HostedChannel& channel = *kept;
         const std::uint64_t limit = channel.options.maxTotalQueueBytes;
         for (std::uint64_t total; (total = channel.hubCounters->queuedBytes) > limit &&
                                   channel.figures.queuedBytes * loopCount_ >= total;
