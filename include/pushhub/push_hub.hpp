@@ -139,14 +139,15 @@ public:
 
     /// Stops. In a hook, also one of this hub but not onError or onLog, and in a handler of the
     /// host's io_context it waits for no client; what such a hook has captured lives until it
-    /// returns. In a hook that runs inside this hub's `stop` it ends the process. In a forked child
-    /// process it leaves everything to the parent.
+    /// returns, and an exception of it is told to nobody. In a hook that runs inside this hub's
+    /// `start` or `stop` it ends the process. In a forked child process it leaves everything to the
+    /// parent.
     ~PushHub() override {
         if (isForked()) {
             abandon();
             return;
         }
-        if (life_->stopper == std::this_thread::get_id()) {
+        if (holdsLife()) {
             endProcess();
         }
         if (transport_->onLoop()) {
@@ -158,6 +159,7 @@ public:
             life_->hub = nullptr;
         }
         stopNow(std::chrono::seconds(5));
+        hooks_->hubGone = true;
     }
 
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
@@ -242,7 +244,7 @@ public:
     /// does not run a host's io_context. Throws std::logic_error in a hook or a handler of the
     /// host's io_context, which would wait for itself.
     void run() {
-        if (transport_->onLoop()) {
+        if (inHook()) {
             throw std::logic_error(
                 "pushhub: run() in a hook or a handler, expected a thread that "
                 "can wait");
@@ -252,7 +254,7 @@ public:
         const std::uint64_t before = life_->stops;
         if (state_ == State::idle && !life_->stopped) {
             lock.unlock();
-            startIfIdle();
+            startIfIdle(true);
             lock.lock();
         }
         life_->changed.wait(lock, [&] { return life_->stopped || life_->stops != before; });
@@ -271,13 +273,14 @@ public:
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
         if (isForked()) {
             state_ = State::idle;  // the sessions are the parent's
-        } else if (!transport_->onLoop()) {
+        } else if (!inHook()) {
             stopNow(deadline);
-        } else if (isRunning()) {
-            transport_->later([life = life_, deadline] {
+        } else if (const State state = state_;
+                   state == State::starting || state == State::running) {
+            transport_->later([life = life_, deadline, stops = stops()] {
                 const std::lock_guard<std::mutex> lock(life->deferred);
                 if (life->hub) {
-                    life->hub->stopNow(deadline);
+                    life->hub->stopNow(deadline, stops);
                 }
             });
         } else {
@@ -441,7 +444,7 @@ private:
         bool stopped = false;  // since the last start, and no `run` has returned on account of it
         std::uint64_t stops = 0;
 
-        std::atomic<std::thread::id> stopper{};  // the thread that is in `stopNow`
+        std::atomic<std::thread::id> holder{};  // the thread that has `lifeMutex_`
     };
 
     PushHub(std::shared_ptr<Transport> transport, std::shared_ptr<const Options> listenerOptions,
@@ -477,7 +480,7 @@ private:
             }
         };
         refuseIfStarted();
-        const std::unique_lock<std::mutex> lock = lockLife(name);
+        const LifeLock lock = lockLife(name);
         refuseIfStarted();
         hook = std::move(value);
     }
@@ -496,33 +499,78 @@ private:
 
     // Life, continued ------------------------------------------------------------------------
 
+    // `lifeMutex_`, and who has it.
+    class LifeLock {
+    public:
+        explicit LifeLock(PushHub& hub) : LifeLock(hub, std::unique_lock(hub.lifeMutex_)) {}
+        LifeLock(PushHub& hub, std::unique_lock<std::mutex> lock)
+            : life_(*hub.life_), lock_(std::move(lock)) {
+            life_.holder = std::this_thread::get_id();
+        }
+        LifeLock(const LifeLock&) = delete;
+        LifeLock& operator=(const LifeLock&) = delete;
+        ~LifeLock() { life_.holder = std::thread::id(); }
+
+    private:
+        Life& life_;
+        const std::unique_lock<std::mutex> lock_;
+    };
+
+    bool holdsLife() const noexcept { return life_->holder == std::this_thread::get_id(); }
+
+    // Also onLog in `start` and `stop`, on whichever thread.
+    bool inHook() const noexcept { return holdsLife() || transport_->onLoop(); }
+
     // A hook must not wait for a thread that waits for it.
-    std::unique_lock<std::mutex> lockLife(const char* call) {
+    LifeLock lockLife(const char* call) {
+        const auto refuse = [call](const char* where) {
+            throw std::logic_error(std::string("pushhub: ") + call + where);
+        };
+        if (holdsLife()) {
+            refuse(" in a hook that start() or stop() of the hub calls");
+        }
         std::unique_lock<std::mutex> lock(lifeMutex_, std::defer_lock);
         if (!transport_->onLoop()) {
             lock.lock();
         } else if (!lock.try_lock()) {
-            throw std::logic_error(std::string("pushhub: ") + call +
-                                   " in a hook while another thread starts or stops the hub");
+            refuse(" in a hook while another thread starts or stops the hub");
         }
-        return lock;
+        return LifeLock(*this, std::move(lock));
     }
 
-    bool startIfIdle() {
+    std::uint64_t stops() const {
+        const std::lock_guard<std::mutex> lock(life_->mutex);
+        return life_->stops;
+    }
+
+    // `unlessStopped`: not if a `stop` came since the last `start`.
+    bool startIfIdle(bool unlessStopped = false) {
         refuseIfForked("start");
         if (state_ == State::running) {
             return false;
         }
-        const std::unique_lock<std::mutex> lock = lockLife("start()");
+        const LifeLock lock = lockLife("start()");
         if (state_ != State::idle) {
             return false;
+        }
+        if (unlessStopped) {
+            const std::lock_guard<std::mutex> reading(life_->mutex);
+            if (life_->stopped) {
+                return false;
+            }
         }
         if (userIndex_ == PathTemplate::npos && !handshakeHook_ && !firstMessageHook_) {
             throw std::logic_error("pushhub: option path is \"" + options_.path +
                                    "\", expected a parameter {" + options_.userParameter +
                                    "} or a hook onHandshake or onFirstMessage that tells the user");
         }
-        transport_->start(*this);
+        state_ = State::starting;
+        try {
+            transport_->start(*this);
+        } catch (...) {
+            state_ = State::idle;
+            throw;
+        }
         {
             const std::lock_guard<std::mutex> changing(life_->mutex);
             life_->stopped = false;
@@ -537,16 +585,20 @@ private:
         return true;
     }
 
-    void stopNow(std::chrono::milliseconds deadline) {
-        const std::lock_guard<std::mutex> lock(lifeMutex_);
+    // A `stop` that a hook has put off does nothing if there was another one since: `stops` are
+    // those before it.
+    void stopNow(std::chrono::milliseconds deadline,
+                 std::optional<std::uint64_t> stops = std::nullopt) {
+        const LifeLock lock(*this);
         if (state_ == State::idle) {
             rememberStop();
             return;
         }
-        life_->stopper = std::this_thread::get_id();
+        if (stops && *stops != this->stops()) {
+            return;
+        }
         state_ = State::stopping;
         transport_->stop(*this, deadline);
-        life_->stopper = std::thread::id();
         log(LogLevel::info, "stopped",
             [&](LogFields& fields) { fields.add("path", options_.path); });
         const std::lock_guard<std::mutex> changing(life_->mutex);
@@ -580,7 +632,8 @@ private:
     }
 
     [[noreturn]] static void endProcess() {
-        throw std::logic_error("pushhub: a hub is destroyed in a hook that runs inside its stop()");
+        throw std::logic_error(
+            "pushhub: a hub is destroyed in a hook that runs inside its start() or stop()");
     }
 
     // Pushes, continued ----------------------------------------------------------------------
@@ -1025,9 +1078,22 @@ private:
     // Runs what calls a hook; false if it threw.
     template <class Function>
     bool guarded(const SessionPtr& session, const char* hook, Function function) noexcept {
+        const Hooks& hooks = *hooks_;  // the loop keeps them, if the hook destroys the hub
         try {
             function();
             return true;
+        } catch (...) {
+            if (!hooks.hubGone) {
+                reportHook(session, hook);
+            }
+        }
+        return false;
+    }
+
+    // The exception that is being handled.
+    void reportHook(const SessionPtr& session, const char* hook) noexcept {
+        try {
+            throw;
         } catch (const std::system_error& error) {
             reportHook(session, error.code(), hook, error.what());
         } catch (const std::exception& error) {
@@ -1035,7 +1101,6 @@ private:
         } catch (...) {
             reportHook(session, Errc::hookFailed, hook, "not a std::exception");
         }
-        return false;
     }
 
     void reportHook(const SessionPtr& session, std::error_code error, const char* hook,
@@ -1124,6 +1189,7 @@ private:
         ErrorHook error;
         LogHook log;
         HttpHook http;
+        bool hubGone = false;  // while one of them runs
     };
     const std::shared_ptr<Hooks> hooks_ = std::make_shared<Hooks>();
     HandshakeHook& handshakeHook_ = hooks_->handshake;
@@ -1149,7 +1215,7 @@ private:
     std::atomic<std::uint64_t> droppedBytes_{0};
     std::atomic<std::uint64_t> conflatedMessages_{0};
 
-    enum class State : std::uint8_t { idle, running, stopping };
+    enum class State : std::uint8_t { idle, starting, running, stopping };
     std::atomic<State> state_{State::idle};
     std::atomic<long> process_{0};  // that started it
     std::mutex lifeMutex_;          // start, stop and the setting of hooks, one at a time

@@ -346,6 +346,60 @@ TEST_CASE("a stop that comes before run is not lost, and counts once") {
     running.join();
 }
 
+TEST_CASE("onLog of start and stop may make any life-cycle call") {
+    PushHub<> hub(optionsOf("/hub/{userId}"));
+    std::vector<std::string> said;
+    const auto call = [&](auto function) {
+        try {
+            function();
+            said.push_back("ok");
+        } catch (const std::logic_error& error) {
+            said.push_back(error.what());
+        }
+    };
+    hub.onLog([&](const LogRecord& record) {
+        call([&] { hub.start(); });
+        call([&] { hub.run(); });
+        call([&] { hub.onOpen([](SessionPtr) {}); });
+        if (record.event == "started") {
+            call([&] { hub.stop(20ms); });  // begins once the hook has returned
+        }
+    });
+    hub.start();
+    REQUIRE(eventually([&] { return !hub.isRunning(); }));
+    hub.stop();  // waits for the other one
+    REQUIRE(said.size() == 7);
+    CHECK_THAT(said[0], Catch::Contains("start()"));
+    CHECK_THAT(said[1], Catch::Contains("run()"));
+    CHECK_THAT(said[2], Catch::Contains("set after start()"));
+    CHECK(said[3] == "ok");
+    CHECK_THAT(said[4], Catch::Contains("start()"));
+    CHECK_THAT(said[5], Catch::Contains("run()"));
+    CHECK_THAT(said[6], Catch::Contains("set after start()"));
+}
+
+TEST_CASE("start does not wait for a stop of a hook that waits for it") {
+    PushHub<> hub(optionsOf("/hub/{userId}"));
+    PushHub<> another(hub, optionsOf("/another/{userId}"));
+    std::optional<SocketClient> client;
+    std::promise<void> stopped;
+    hub.onOpen([&](SessionPtr) {
+        hub.stop(20ms);
+        stopped.set_value();
+    });
+    hub.onLog([&](const LogRecord& record) {
+        if (record.event == "started") {
+            client.emplace(SocketClient::open(hub.port(), "/hub/a"));
+            stopped.get_future().wait();
+            another.start();
+        }
+    });
+    hub.start();
+    CHECK(another.isRunning());
+    CHECK(client->readClose() == CloseCode::goingAway);
+    REQUIRE(eventually([&] { return !hub.isRunning(); }));
+}
+
 TEST_CASE("each thread that is in run returns") {
     PushHub<> hub(optionsOf("/hub/{userId}"));
     hub.start();

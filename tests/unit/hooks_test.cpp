@@ -351,3 +351,48 @@ TEST_CASE("Authentication takes what can only be moved", "[hooks][auth]") {
                             [](const std::string&) { return std::optional<auth::Identity>(); }),
         std::invalid_argument);
 }
+
+TEST_CASE("An exception of a hook that has destroyed its hub is told to nobody", "[hooks]") {
+    const std::string in = GENERATE("onHandshake", "onOpen", "onMessage", "onClose", "onHttp");
+    CAPTURE(in);
+    Hub another{Options()};
+    another.start();
+    Options options;
+    options.path = "/hub/{userId}";
+    auto hub = std::make_unique<Hub>(another, options);
+    int destroyed = 0;
+    int told = 0;
+    const auto fail = [&](const char* hook) {
+        if (in == hook) {
+            hub.reset();
+            ++destroyed;
+            throw std::runtime_error("too late");
+        }
+    };
+    hub->onHandshake([fail](const HandshakePtr& handshake) {
+        handshake->accept();
+        fail("onHandshake");
+    });
+    hub->onOpen([fail](const SessionPtr&) { fail("onOpen"); });
+    hub->onMessage([fail](const SessionPtr&, std::string_view) { fail("onMessage"); });
+    hub->onClose([fail](const SessionPtr&, const CloseInfo&) { fail("onClose"); });
+    hub->onHttp([fail](const HttpRequest&) -> std::optional<HttpResponse> {
+        fail("onHttp");
+        return std::nullopt;
+    });
+    hub->onError([&](const SessionPtr&, std::error_code, std::string_view) { ++told; });
+    hub->start();
+    if (in == "onHttp") {
+        another.transport().connectRaw()->sendBytes("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        another.transport().poll();
+    } else {
+        const auto client = another.transport().connect("/hub/1");
+        another.transport().poll();
+        client->send("text");
+        another.transport().poll();
+        client->close();
+        another.transport().poll();
+    }
+    CHECK(destroyed == 1);
+    CHECK(told == 0);
+}

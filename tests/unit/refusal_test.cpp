@@ -476,6 +476,47 @@ TEST_CASE("A refusal belongs to the hub whose path was asked for, or to all", "[
     CHECK(second.hub.stats().refusals[400] == 1);
 }
 
+TEST_CASE("Each hub is told of a refusal, also if one of them destroys another one", "[refusal]") {
+    using Hub = PushHub<LoopbackTransport>;
+    const std::size_t destroyer = GENERATE(0U, 1U, 2U);
+    const std::size_t victim = GENERATE(0U, 1U, 2U);
+    CAPTURE(destroyer, victim);
+    if (destroyer == victim) {
+        return;
+    }
+    std::vector<std::unique_ptr<Hub>> hubs;
+    std::vector<int> told(3);
+    Options options;
+    for (std::size_t i = 0; i < told.size(); ++i) {
+        options.path = "/" + std::to_string(i) + "/{userId}";
+        hubs.push_back(i == 0 ? std::make_unique<Hub>(options)
+                              : std::make_unique<Hub>(*hubs.front(), options));
+        hubs.back()->onLog([&, i](const LogRecord& record) {
+            if (record.event != "request refused") {
+                return;
+            }
+            ++told[i];
+            if (i == destroyer) {
+                hubs[victim].reset();
+            }
+        });
+    }
+    for (const auto& hub : hubs) {
+        hub->start();
+    }
+    LoopbackTransport& transport = hubs[destroyer]->transport();
+    transport.connectRaw()->sendBytes("GET /elsewhere HTTP/1.1\r\nHost: x\r\n\r\n");
+    transport.poll();
+    for (std::size_t i = 0; i < told.size(); ++i) {
+        CAPTURE(i);
+        if (i == victim) {
+            CHECK(told[i] <= 1);
+        } else {
+            CHECK(told[i] == 1);
+        }
+    }
+}
+
 TEST_CASE("Before it is a session, a connection that breaks the protocol is refused", "[refusal]") {
     DecidingHub hub([](const HandshakePtr& handshake) { handshake->accept(); }, Options(), true);
     const auto broken = hub.connect("/websocket/1");

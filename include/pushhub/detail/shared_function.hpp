@@ -22,9 +22,11 @@ public:
     SharedFunction(std::nullptr_t) noexcept {}
 
     template <class Callable,
-              std::enable_if_t<!std::is_same_v<std::decay_t<Callable>, SharedFunction> &&
-                                   std::is_constructible_v<Function, Callable>,
-                               int> = 0>
+              std::enable_if_t<
+                  std::conjunction_v<  // lazily: a copy must not ask whether it can be copied
+                      std::negation<std::is_same<std::decay_t<Callable>, SharedFunction>>,
+                      std::is_constructible<Function, Callable>>,
+                  int> = 0>
     SharedFunction(Callable&& callable) {
         if (Function function = std::forward<Callable>(callable)) {
             function_ = std::make_shared<const Function>(std::move(function));

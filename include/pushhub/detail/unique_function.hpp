@@ -43,11 +43,12 @@ public:
     UniqueFunction(std::nullptr_t) noexcept {}
 
     /// Throws std::bad_alloc, and what copying or moving the callable throws.
-    template <class Function, class Stored = std::decay_t<Function>,
-              std::enable_if_t<!std::is_same_v<Stored, UniqueFunction> &&
-                                   std::is_constructible_v<Stored, Function> &&
-                                   std::is_invocable_r_v<Result, Stored&, Arguments...>,
-                               int> = 0>
+    template <
+        class Function, class Stored = std::decay_t<Function>,
+        std::enable_if_t<std::conjunction_v<std::negation<std::is_same<Stored, UniqueFunction>>,
+                                            std::is_constructible<Stored, Function>,
+                                            std::is_invocable_r<Result, Stored&, Arguments...>>,
+                         int> = 0>
     UniqueFunction(Function&& function) {
         if (isNull<Stored>(function)) {
             return;

@@ -38,16 +38,13 @@ public:
 
     AsioTransport(const AsioTransport&) = delete;
     AsioTransport& operator=(const AsioTransport&) = delete;
-    ~AsioTransport() { joinLater(); }
+    ~AsioTransport() { joinLater(false); }
 
     /// Offers handshakes to `handler`; the first one opens the port. Throws std::system_error
     /// that names address and port if it cannot be opened, and std::logic_error if another handler
     /// has the same paths, or on a loop while the listener closes.
     void start(TransportHandler& handler) {
         const bool here = onLoop();
-        if (!here) {
-            joinLater();
-        }
         std::unique_lock<std::mutex> lock(mutex_);
         if (here && closing_) {
             throw std::logic_error(
@@ -181,10 +178,22 @@ public:
                            [](const auto& loop) { return loop->onLoop(); });
     }
 
-    /// Calls `function` on another thread, which is joined by the next `start` or the destructor.
+    /// Calls `function` on another thread, which the destructor joins.
     void later(detail::UniqueFunction<void()> function) {
+        joinLater(true);
         const std::lock_guard<std::mutex> lock(laterMutex_);
-        later_.emplace_back(std::move(function));
+        Later& added = later_.emplace_back();
+        try {
+            added.thread =
+                std::thread([function = std::move(function), done = added.done]() mutable {
+                    function();
+                    function = nullptr;
+                    *done = true;
+                });
+        } catch (...) {
+            later_.pop_back();
+            throw;
+        }
     }
 
 protected:
@@ -243,17 +252,22 @@ private:
                std::to_string(endpoint_.port());
     }
 
-    void joinLater() {
-        std::vector<std::thread> threads;
+    // A thread that is not done may wait for the caller.
+    void joinLater(bool onlyDone) {
+        std::vector<Later> ending;
         {
             const std::lock_guard<std::mutex> lock(laterMutex_);
-            threads.swap(later_);
+            const auto begin =
+                std::stable_partition(later_.begin(), later_.end(),
+                                      [&](const Later& later) { return onlyDone && !*later.done; });
+            ending.assign(std::move_iterator(begin), std::move_iterator(later_.end()));
+            later_.erase(begin, later_.end());
         }
-        for (std::thread& thread : threads) {
-            if (thread.get_id() == std::this_thread::get_id()) {
-                thread.detach();  // in a hook, on the way to its end
+        for (Later& later : ending) {
+            if (later.thread.get_id() == std::this_thread::get_id()) {
+                later.thread.detach();  // in a hook, on the way to its end
             } else {
-                thread.join();
+                later.thread.join();
             }
         }
     }
@@ -301,6 +315,12 @@ private:
             throw;
         }
     }
+
+    // What a hook has put off.
+    struct Later {
+        std::thread thread;
+        std::shared_ptr<std::atomic<bool>> done = std::make_shared<std::atomic<bool>>(false);
+    };
 
     // A handler that leaves: each loop counts down when the sessions have gone, and when all has.
     struct Leaving {
@@ -444,7 +464,7 @@ private:
     bool closing_ = false;  // the last handler leaves
     std::condition_variable closed_;
     std::mutex laterMutex_;
-    std::vector<std::thread> later_;
+    std::vector<Later> later_;
     mutable std::mutex loopsMutex_;  // for readers of the next two
     std::shared_ptr<const Loops> loops_ = std::make_shared<const Loops>();
     detail::RefPtr<detail::AsioListener> listener_;

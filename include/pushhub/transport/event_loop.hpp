@@ -185,9 +185,7 @@ public:
 
     /// Tells every handler of something that concerns no session.
     void report(std::error_code error, std::string_view what) noexcept {
-        for (const auto& channel : channels_) {
-            channel->handler->onError(nullptr, error, what);
-        }
+        forEachHandler([&](TransportHandler& handler) { handler.onError(nullptr, error, what); });
     }
 
     void refused(const Connection& connection, int status, std::string_view reason,
@@ -213,10 +211,7 @@ public:
 
     /// Tells every handler of a client that is refused.
     void refused(const Refusal& refusal) noexcept {
-        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
-            const detail::RefPtr<HostedChannel> channel = channels_[i];
-            channel->handler->onRefused(refusal);
-        }
+        forEachHandler([&](TransportHandler& handler) { handler.onRefused(refusal); });
     }
 
     /// A client's TLS handshake has failed: every handler is told, since it is not known whose
@@ -452,12 +447,29 @@ private:
         }
     }
 
+    // The position behind `channel`, which was at `i` until a hook removed channels or added some.
+    std::size_t positionBehind(const detail::RefPtr<HostedChannel>& channel,
+                               std::size_t i) const noexcept {
+        const auto found = std::find(channels_.begin(), channels_.end(), channel);
+        return found == channels_.end() ? i
+                                        : static_cast<std::size_t>(found - channels_.begin()) + 1;
+    }
+
+    // Calls `function` for every handler, which may run its hooks.
+    template <class Function>
+    void forEachHandler(Function function) {
+        for (std::size_t i = 0; i < channels_.size();) {
+            const detail::RefPtr<HostedChannel> channel = channels_[i];
+            function(*channel->handler);
+            i = positionBehind(channel, i);
+        }
+    }
+
     void connectionFailed(const Connection& connection, std::string_view event,
                           std::string_view reason) noexcept {
-        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
-            const detail::RefPtr<HostedChannel> channel = channels_[i];
-            channel->handler->onConnectionFailed(connection, event, reason);
-        }
+        forEachHandler([&](TransportHandler& handler) {
+            handler.onConnectionFailed(connection, event, reason);
+        });
     }
 
     void refuseUndecided(const HostedChannel& channel) {
@@ -613,14 +625,18 @@ private:
             return;  // mostly, and then the clock need not be read
         }
         const auto end = now() + slice;
+        const std::uint64_t before = leaves_;
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             const detail::RefPtr<HostedChannel> channel =
                 channels_[(i + firstChannel_) % channels_.size()];
             if (!broadcast(*channel, end)) {
                 firstChannel_ = firstChannel_ + i + 1;
                 drainAgain();
-                break;
+                return;
             }
+        }
+        if (before != leaves_) {
+            drainAgain();  // others have moved to the places of those that have left
         }
     }
 
@@ -738,7 +754,7 @@ private:
     }
 
     void answerHttp(Connection& connection, const HttpRequest& request) {
-        for (std::size_t i = 0; i < channels_.size(); ++i) {  // a hook may remove a channel
+        for (std::size_t i = 0; i < channels_.size();) {
             const detail::RefPtr<HostedChannel> channel = channels_[i];
             if (const std::optional<HttpResponse> response = channel->handler->onHttp(request)) {
                 const std::string wrong = whyNotSendable(*response);
@@ -752,6 +768,7 @@ private:
                                   request.method() == "HEAD");
                 return;
             }
+            i = positionBehind(channel, i);
         }
         if (!ownerOf(request)) {
             refuse(connection, request, 404, "not found");
