@@ -93,7 +93,7 @@ private:
 
     template <class Stored>
     static constexpr bool fits =
-        sizeof(Stored) <= sizeof(Room) &&
+        sizeof(Stored) <= sizeof(Room) &&  // NOLINT(misc-redundant-expression)
         alignof(Stored) <= alignof(Room) && std::is_nothrow_move_constructible_v<Stored>;
 
     template <class Stored>
@@ -121,7 +121,7 @@ private:
         if (to) {
             ::new (static_cast<void*>(to)) Stored(std::move(function));
         }
-        function.~Stored();
+        function.~Stored();  // NOLINT(bugprone-use-after-move)
     }
     template <class Stored>
     static void movePointer(Room& from, Room* to) noexcept {

@@ -356,7 +356,7 @@ protected:
         }
         for (std::size_t i = 0; i < channels_.size(); ++i) {
             if (publish(*channels_[i])) {
-                relieve(channels_[i]);
+                relieve(*channels_[i]);
             }
         }
         if (!std::exchange(emptied_, false)) {
@@ -698,9 +698,8 @@ private:
 
     // Over the hub's limit the longest queue pays; that of the loop with most in its queues, or at
     // least an equal share, so that no loop has to ask another.
-    void relieve(const detail::RefPtr<HostedChannel>& hosted) {
-        const detail::RefPtr<HostedChannel> kept = hosted;  // a hook may remove it
-        HostedChannel& channel = *kept;
+    void relieve(HostedChannel& channel) {
+        const detail::RefPtr<HostedChannel> kept(&channel);  // a hook may remove it
         const std::uint64_t limit = channel.options.maxTotalQueueBytes;
         for (std::uint64_t total; (total = channel.hubCounters->queuedBytes) > limit &&
                                   channel.figures.queuedBytes * loopCount_ >= total;
