@@ -440,8 +440,8 @@ TEST_CASE("Every refusal is logged with status, reason, address and path, and co
 }
 
 TEST_CASE("What onHttp answers is no refusal", "[refusal]") {
-    RecordedHub hub;
     std::size_t lines = 0;
+    RecordedHub hub;
     hub.hub.onHttp([](const HttpRequest&) { return HttpResponse{404, "mine"}; });
     hub.hub.onLog([&](const LogRecord&) { ++lines; });
     hub.hub.start();

@@ -76,6 +76,8 @@ public:
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
 
     // The loop's thread --------------------------------------------------------------------
+    // What happens once in the life of a hub is cold, so that g++ inlines what happens all the
+    // time.
 
     const Options& listenerOptions() const noexcept override { return listenerOptions_; }
 
@@ -118,7 +120,7 @@ public:
 
     /// Adds a handler: from now on handshakes are offered to it, before those whose paths are less
     /// specific. Needs no memory.
-    void attach(Place& place) noexcept {
+    [[gnu::cold]] void attach(Place& place) noexcept {
         auto& channels = place.channels_;
         channels.insert(channels.begin(), channels_.begin(), channels_.end());
         const auto added = channels.end() - 1;
@@ -132,7 +134,8 @@ public:
 
     /// Closes all sessions of a handler with 1001 and refuses its pending handshakes; counts `done`
     /// down when the last session has ended.
-    void closeAll(const TransportHandler& handler, std::shared_ptr<detail::Latch> done) {
+    [[gnu::cold]] void closeAll(const TransportHandler& handler,
+                                std::shared_ptr<detail::Latch> done) {
         const detail::RefPtr<HostedChannel> channel(find(&handler));
         if (!channel) {
             done->countDown();
@@ -158,7 +161,7 @@ public:
 
     /// Ends at once what is left of a handler here, and removes it. Needs no memory. It may come in
     /// the middle of whatever the loop does, such as a hook of that handler.
-    void leave(const TransportHandler& handler) noexcept {
+    [[gnu::cold]] void leave(const TransportHandler& handler) noexcept {
         const detail::RefPtr<HostedChannel> channel(find(&handler));
         if (!channel) {
             return;
@@ -370,7 +373,7 @@ protected:
 
     /// Ends every connection and takes no more work. Sends that come later are refused; afterwards
     /// no other thread is inside `wake`.
-    void shutdown() {
+    [[gnu::cold]] void shutdown() {
         forEach(others_, [](Connection& connection) { connection.abort(Errc::notRunning); });
         turns_.clear();
         std::vector<Command> left;
@@ -472,7 +475,7 @@ private:
         });
     }
 
-    void refuseUndecided(const HostedChannel& channel) {
+    [[gnu::cold]] void refuseUndecided(const HostedChannel& channel) {
         forEach(others_, [&](Connection& connection) {
             if (connection.channel() == &channel && connection.undecided()) {
                 connection.orCut(
@@ -609,7 +612,7 @@ private:
     }
 
     // A broadcast that the log has no memory for. A session that has none either is cut.
-    void giveToEach(HostedChannel& channel, const Command& command) {
+    [[gnu::cold]] void giveToEach(HostedChannel& channel, const Command& command) {
         const BroadcastLog::Entry entry{
             {command.frame, 0, command.frame->size(), 1}, command.except, command.whenFull};
         forEach(channel.sessions, [&](Connection& connection) {
