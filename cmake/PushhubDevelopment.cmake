@@ -28,6 +28,10 @@ if(MSVC)
     # Our sources are UTF-8, and tests have more sections than an object file has by default.
     target_compile_options(pushhub_development INTERFACE /utf-8 /bigobj)
 endif()
+if(WIN32)
+    # Windows 7, as Asio assumes with a warning.
+    target_compile_definitions(pushhub_development INTERFACE _WIN32_WINNT=0x0601)
+endif()
 if(PUSHHUB_SANITIZE)
     set(flags -fsanitize=${PUSHHUB_SANITIZE} -fno-omit-frame-pointer)
     if(PUSHHUB_SANITIZE MATCHES "undefined")

@@ -195,7 +195,8 @@ inline NetError lastNetError() noexcept {
 /// Keeps `socket` out of programs that the host starts.
 inline void setCloseOnExec(NativeSocket socket) noexcept {
 #ifdef _WIN32
-    ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
+    ::SetHandleInformation(reinterpret_cast<HANDLE>(static_cast<SOCKET>(socket)),
+                           HANDLE_FLAG_INHERIT, 0);
 #else
     ::fcntl(socket, F_SETFD, FD_CLOEXEC);
 #endif
