@@ -5,9 +5,10 @@
 #include "support/socket_client.hpp"
 #include "support/wait.hpp"
 
+#ifndef _WIN32
 #include <fcntl.h>
 #include <sys/resource.h>
-
+#endif
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -130,6 +131,7 @@ TEST_CASE("programs that the host starts inherit no descriptor of a hub") {
 }
 #endif
 
+#ifndef _WIN32
 TEST_CASE("a socket that listens already can be given") {
     const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     sockaddr_in local{};
@@ -180,6 +182,7 @@ TEST_CASE("a socket that listens already can be given") {
     }
     ::close(datagrams);
 }
+#endif
 
 TEST_CASE("a client of IPv4 has an address of IPv4 on a listener for both families") {
     Options options = anyPort();
@@ -879,6 +882,7 @@ TEST_CASE("connections beyond those of a second wait, and none is lost") {
     CHECK(hub.sessionCount() == 30);
 }
 
+#ifndef _WIN32
 TEST_CASE("running out of descriptors is survived without spinning") {
     rlimit before{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
@@ -919,3 +923,4 @@ TEST_CASE("running out of descriptors is survived without spinning") {
     REQUIRE(errors.size() == 1);
     CHECK(errors.all().front().find("cannot accept") != std::string::npos);
 }
+#endif

@@ -188,7 +188,12 @@ using Acceptor = net::basic_socket_acceptor<Tcp, Executor>;
 using Timer = net::basic_waitable_timer<std::chrono::steady_clock,
                                         net::wait_traits<std::chrono::steady_clock>, Executor>;
 
-using NativeSocket = Socket::native_handle_type;
+/// What the native handles of all sockets of Asio convert to, whatever their protocol.
+#ifdef _WIN32
+using NativeSocket = SOCKET;
+#else
+using NativeSocket = int;
+#endif
 
 // Descriptors are not inherited by programs that the host starts: otherwise the port stays taken
 // and connections stay open as long as such a program lives. Where the system can, it is set by the
@@ -206,8 +211,7 @@ inline NetError lastNetError() noexcept {
 /// Keeps `socket` out of programs that the host starts.
 inline void setCloseOnExec(NativeSocket socket) noexcept {
 #ifdef _WIN32
-    ::SetHandleInformation(reinterpret_cast<HANDLE>(static_cast<SOCKET>(socket)),
-                           HANDLE_FLAG_INHERIT, 0);
+    ::SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
 #else
     ::fcntl(socket, F_SETFD, FD_CLOEXEC);
 #endif
