@@ -39,7 +39,8 @@ public:
         } else {
             openAcceptor(*acceptor_, endpoint.protocol());
             acceptor_->set_option(OwnPort());
-            if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
+            const net::ip::address address = endpoint.address();
+            if (endpoint.protocol() == Tcp::v6() && (address.is_unspecified() || address.is_v4())) {
                 acceptor_->set_option(net::ip::v6_only(false));
             }
             acceptor_->bind(endpoint);

@@ -298,11 +298,15 @@ private:
     bool taken_ = false;
 };
 
-/// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
+/// An error of Asio as one that compares with std::errc: its own category does not, everywhere, nor
+/// do those of Winsock in the standard library of MinGW.
 inline std::error_code standardError(const NetError& error) noexcept {
-    return error.category() == net::error::get_system_category()
-               ? std::error_code(error.value(), std::system_category())
-               : std::error_code(error);
+#if !defined(_WIN32) || defined(_MSC_VER)
+    if (error.category() == net::error::get_system_category()) {
+        return {error.value(), std::system_category()};
+    }
+#endif
+    return error;
 }
 
 /// True if the system lacks something to accept a connection with.
