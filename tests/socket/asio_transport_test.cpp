@@ -1,5 +1,6 @@
 // What is particular to sockets: addresses, ports, threads, the host's io_context, descriptors.
 
+#include "support/any_port.hpp"
 #include "support/catch.hpp"
 #include "support/proxy_header.hpp"
 #include "support/socket_client.hpp"
@@ -30,13 +31,6 @@ using namespace pushhub::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-Options anyPort() {
-    Options options;
-    options.port = 0;
-    options.loops = 2;
-    return options;
-}
 
 }  // namespace
 
