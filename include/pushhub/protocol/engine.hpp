@@ -258,7 +258,8 @@ private:
     EngineEvent readPayload(Bytes& bytes) {
         const auto available = static_cast<std::uint64_t>(bytes.end - bytes.next);
         const auto size = static_cast<std::size_t>((std::min)(frame_.left, available));
-        mask(bytes.next, size, frame_.key, frame_.length - frame_.left);
+        const auto at = static_cast<std::size_t>(frame_.length - frame_.left);  // its last two bits
+        mask(bytes.next, size, frame_.key, at);
         const std::string_view piece(bytes.next, size);
         bytes.next += size;
         frame_.left -= size;
