@@ -446,6 +446,7 @@ TEST_CASE("A message larger than the limit is refused as soon as a header says s
     CHECK(readWhole(clientHeader(text, 11), 10) == tooBig);
     CHECK(readWhole(clientHeader(binary, 70'000), 69'999) == tooBig);
     CHECK(readWhole(clientHeader(binary, (std::uint64_t{1} << 63) - 1), 10) == tooBig);
+    CHECK(readWhole(clientHeader(binary, std::uint64_t{1} << 32), 10) == tooBig);
 
     const std::string nine = fragment(text, "1234") + fragment(continuation, "56789");
     CHECK(readWhole(nine + clientFrame(continuation, "0"), 10) == Events{"text 1234567890"});

@@ -1,6 +1,7 @@
 #include <pushhub/frame.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,6 +43,7 @@ TEST_CASE("A frame is header and payload, RFC 6455 section 5.2", "[frame]") {
         CHECK(frameSize(frame->data()) == frame->size());
         CHECK(frame->room() == 0);
     }
+    CHECK(frameHeaderSize(std::uint64_t{1} << 32) == 10);
 }
 
 TEST_CASE("The size of a frame is read from its header alone", "[frame]") {
