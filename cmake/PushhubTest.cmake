@@ -3,8 +3,8 @@
 option(PUSHHUB_TESTS_REQUIRE_ALL
        "An error, not a message, when a tool is missing that some tests need" OFF)
 
-# Of a cross build, those that can differ on its platform; not what an emulated process has from its
-# host (/proc, processors, faults of system calls), nor what takes an emulator minutes.
+# A cross build names those that can differ on its platform. qemu-user runs the others as well, in
+# minutes: what they are about, threads and system calls, is the host's.
 set(PUSHHUB_TESTS_ONLY "" CACHE STRING "Names of the test programs to build, all if empty")
 
 set(testsDir ${PROJECT_SOURCE_DIR}/tests)
