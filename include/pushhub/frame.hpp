@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,8 +28,9 @@ struct Message {
 /// One allocation holds the count of owners, the sizes and the bytes.
 class Frame final : public detail::RefCounted<Frame> {
 public:
-    /// Largest payload that one frame takes here.
-    static constexpr std::size_t maxPayload = (std::numeric_limits<std::uint32_t>::max)() - 16;
+    /// Largest payload that one frame takes here; on 32 bit with room for header and key.
+    static constexpr std::size_t maxPayload =
+        (std::min<std::uint64_t>)((std::numeric_limits<std::uint32_t>::max)(), PTRDIFF_MAX) - 16;
 
     /// Room for `capacity` bytes, none of them in use, and a key that stays with them. Throws
     /// std::bad_alloc.

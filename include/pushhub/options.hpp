@@ -15,8 +15,8 @@ namespace pushhub {
 
 /// How much may wait in one session's queue.
 struct QueueLimits {
-    std::size_t bytes = 0;
-    std::size_t messages = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t messages = 0;
 };
 
 /// What happens to a push that a session's full queue cannot take.
@@ -202,8 +202,8 @@ struct Options {
         checkOption(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
                     maxMessageSize, "from 1 byte to 1 GiB");
         checkOption(maxFragments >= 1, "maxFragments", maxFragments, "at least 1");
-        checkOption(maxQueueBytes >= 1024 && maxQueueBytes <= std::size_t{1} << 38, "maxQueueBytes",
-                    maxQueueBytes, "from 1024 bytes to 256 GiB");
+        checkOption(maxQueueBytes >= 1024 && std::uint64_t{maxQueueBytes} <= std::uint64_t{1} << 38,
+                    "maxQueueBytes", maxQueueBytes, "from 1024 bytes to 256 GiB");
         checkOption(maxQueueMessages >= 1 && maxQueueMessages <= std::size_t{1} << 21,
                     "maxQueueMessages", maxQueueMessages, "from 1 to 2097152");
         checkOption(whenQueueFull < OverflowPolicy::inherit, "whenQueueFull",

@@ -173,7 +173,8 @@ private:
 
     const Shard& shardOf(std::string_view userId) const noexcept {
         // The maps take the low bits of the same hash.
-        return shards_[std::hash<std::string_view>()(userId) >> 32 & (shards_.size() - 1)];
+        constexpr int half = std::numeric_limits<std::size_t>::digits / 2;
+        return shards_[std::hash<std::string_view>()(userId) >> half & (shards_.size() - 1)];
     }
     Shard& shardOf(std::string_view userId) noexcept {
         return const_cast<Shard&>(std::as_const(*this).shardOf(userId));

@@ -37,8 +37,8 @@ public:
     // Makes a frame of text or bytes, or says why not.
     std::error_code encode(MessageType type, std::string_view payload, const PushOptions& push,
                            const Options& options) {
-        if (protocol::frameHeaderSize(payload.size()) + payload.size() > options.maxQueueBytes ||
-            payload.size() > Frame::maxPayload) {
+        if (payload.size() > Frame::maxPayload ||
+            protocol::frameHeaderSize(payload.size()) + payload.size() > options.maxQueueBytes) {
             return Errc::messageTooBig;
         }
         if (type == MessageType::text && !protocol::isValidUtf8(payload)) {

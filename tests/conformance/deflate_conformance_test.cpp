@@ -346,7 +346,7 @@ Rows broken() {
     return rows;
 }
 
-Rows utf8() {
+Rows compressedText() {
     Rows rows;
     for (const std::string& good : goodTexts) {
         rows.push_back({"6.2", "UTF-8", squeezed(text, deflated(good)), {asText(good)}});
@@ -506,7 +506,7 @@ TEMPLATE_LIST_TEST_CASE("deflate conformance: broken streams, 7.2.2", "[conforma
     runCompressed<TestType>(broken());
 }
 TEMPLATE_LIST_TEST_CASE("deflate conformance: UTF-8, 6.2", "[conformance]", Transports) {
-    runCompressed<TestType>(utf8());
+    runCompressed<TestType>(compressedText());
 }
 TEMPLATE_LIST_TEST_CASE("deflate conformance: limits, 8", "[conformance]", Transports) {
     runCompressed<TestType>(limits());

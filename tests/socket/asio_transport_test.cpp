@@ -1,5 +1,6 @@
 // What is particular to sockets: addresses, ports, threads, the host's io_context, descriptors.
 
+#include "support/any_port.hpp"
 #include "support/catch.hpp"
 #include "support/proxy_header.hpp"
 #include "support/socket_client.hpp"
@@ -29,17 +30,6 @@
 using namespace pushhub;
 using namespace pushhub::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-Options anyPort() {
-    Options options;
-    options.port = 0;
-    options.loops = 2;
-    return options;
-}
-
-}  // namespace
 
 TEST_CASE("a port in use is named by start, and can be tried again") {
     PushHub<> first(anyPort());

@@ -24,6 +24,7 @@ using pushhub::test::Events;
 using pushhub::test::Harness;
 using pushhub::test::inflated;
 using pushhub::test::noise;
+using pushhub::test::open;
 using pushhub::test::someText;
 using Texts = std::vector<std::string>;
 namespace wire = pushhub::test::wire;
@@ -57,14 +58,6 @@ private:
 std::string offer(int window = 15) {
     return "Sec-WebSocket-Extensions: permessage-deflate" +
            (window < 15 ? "; server_max_window_bits=" + std::to_string(window) : "") + "\r\n";
-}
-
-template <class H, class Hub>
-test::ClientPtr open(Hub& hub, std::string_view userId, const std::string& headers = {}) {
-    const std::size_t before = hub.sessionCount();
-    auto client = H::connect(hub, "/websocket/" + std::string(userId), headers);
-    REQUIRE(H::until(hub, [&] { return hub.sessionCount() == before + 1; }));
-    return client;
 }
 
 /// The next message, which has to be compressed, as a client with that window reads it.

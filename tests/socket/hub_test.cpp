@@ -11,20 +11,8 @@
 using namespace pushhub;
 using pushhub::test::Events;
 using pushhub::test::Harness;
+using pushhub::test::open;
 using Texts = std::vector<std::string>;
-
-namespace {
-
-// Opens a client and waits for its session, so that pushes reach it.
-template <class H, class Hub>
-test::ClientPtr open(Hub& hub, std::string_view userId, std::string_view query = {}) {
-    const std::size_t before = hub.sessionCount();
-    auto client = H::connect(hub, "/websocket/" + std::string(userId) + std::string(query));
-    REQUIRE(H::until(hub, [&] { return hub.sessionCount() == before + 1; }));
-    return client;
-}
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("pushes reach whom they are for", "[hub]", test::Transports) {
     using H = Harness<TestType>;

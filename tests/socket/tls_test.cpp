@@ -1,5 +1,6 @@
 // What is particular to TLS. What a hub promises otherwise is tested over it too, see harness.hpp.
 
+#include "support/any_port.hpp"
 #include "support/tls.hpp"
 #include "support/catch.hpp"
 #include "support/proxy_header.hpp"
@@ -44,13 +45,6 @@ using namespace std::chrono_literals;
 using Hub = PushHub<AsioTlsTransport>;
 
 namespace {
-
-Options anyPort() {
-    Options options;
-    options.port = 0;
-    options.loops = 2;
-    return options;
-}
 
 // The reason why there is no session, 0 if there is one. That a client's certificate is refused, it
 // learns behind its own side of the handshake (TLS 1.3).

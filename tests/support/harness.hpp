@@ -6,6 +6,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -17,6 +18,7 @@
 #include <pushhub/transport/asio_transport.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 
+#include "support/any_port.hpp"
 #include "support/socket_client.hpp"
 #ifdef PUSHHUB_TEST_TLS
 #include "support/tls.hpp"
@@ -61,12 +63,7 @@ template <class Transport, SocketClient (*Connect)(std::uint16_t)>
 struct SocketHarness {
     using Hub = PushHub<Transport>;
 
-    static Options options() {
-        Options options;
-        options.port = 0;
-        options.loops = 2;
-        return options;
-    }
+    static Options options() { return anyPort(); }
 
     /// Waits for something that happens on another thread.
     template <class Predicate>
@@ -203,5 +200,16 @@ private:
         std::vector<WireMessage> unread_;
     };
 };
+
+/// Opens a client and waits for its session, so that pushes reach it.
+template <class H, class Hub>
+ClientPtr open(Hub& hub, const std::string& userIdAndQuery, std::string_view headers = {}) {
+    const std::size_t before = hub.sessionCount();
+    ClientPtr client = H::connect(hub, "/websocket/" + userIdAndQuery, headers);
+    if (!H::until(hub, [&] { return hub.sessionCount() == before + 1; })) {
+        throw std::runtime_error("no session for /websocket/" + userIdAndQuery);
+    }
+    return client;
+}
 
 }  // namespace pushhub::test

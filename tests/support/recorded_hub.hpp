@@ -103,4 +103,11 @@ private:
     }
 };
 
+/// The body of what a client was answered over HTTP; empty before its head is complete.
+inline std::string bodyOf(const RecordedHub::ClientPtr& client) {
+    const std::string& response = client->response();
+    const std::size_t end = response.find("\r\n\r\n");
+    return end == std::string::npos ? std::string() : response.substr(end + 4);
+}
+
 }  // namespace pushhub::test

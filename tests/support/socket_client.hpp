@@ -30,20 +30,14 @@
 #include <pushhub/protocol/client_frame.hpp>
 #include <pushhub/protocol/close_payload.hpp>
 
+#include "support/handshake_request.hpp"
+
 namespace pushhub::test {
 
 using Clock = std::chrono::steady_clock;
 inline constexpr std::chrono::seconds patience{20};
 
 using protocol::clientFrame;
-
-inline std::string handshakeRequest(std::string_view target, std::string_view headers = {}) {
-    std::string request = "GET ";
-    request.append(target).append(
-        " HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n");
-    return request.append(headers).append("\r\n");
-}
 
 // What POSIX and Winsock write differently.
 #ifdef _WIN32

@@ -17,9 +17,11 @@
 #include <pushhub/transport/loopback_transport.hpp>
 #include "support/catch.hpp"
 #include "support/client_frames.hpp"
+#include "support/handshake_request.hpp"
 #include "support/recorded_hub.hpp"
 
 using namespace pushhub;
+using pushhub::test::handshakeRequest;
 using pushhub::test::RecordedHub;
 using namespace std::chrono_literals;
 namespace wire = pushhub::test::wire;
@@ -27,12 +29,6 @@ using ClientPtr = RecordedHub::ClientPtr;
 using Strings = std::vector<std::string>;
 
 namespace {
-
-std::string handshakeBytes(const std::string& target) {
-    return "GET " + target +
-           " HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
-}
 
 Options smallQueue(std::size_t bytes, std::size_t messages,
                    OverflowPolicy policy = OverflowPolicy::close) {
@@ -63,7 +59,7 @@ TEST_CASE("A handshake that does not come in time gets 408", "[connection]") {
     hub.hub.start();
     const auto silent = hub.hub.transport().connectRaw();
     const auto slow = hub.hub.transport().connectRaw();
-    const std::string request = handshakeBytes("/websocket/1");
+    const std::string request = handshakeRequest("/websocket/1");
     slow->sendBytes(request.substr(0, request.size() - 1));
     hub.advance(900ms);
     CHECK(silent->status() == 0);
@@ -92,7 +88,7 @@ TEST_CASE("A handshake in pieces opens one session, with its last byte", "[conne
     RecordedHub hub;
     hub.hub.start();
     const auto client = hub.hub.transport().connectRaw();
-    const std::string request = handshakeBytes("/websocket/0002?token=x");
+    const std::string request = handshakeRequest("/websocket/0002?token=x");
     for (std::size_t i = 0; i < request.size(); ++i) {
         REQUIRE(hub.events.empty());
         client->sendBytes(request.substr(i, 1));
@@ -105,7 +101,7 @@ TEST_CASE("A handshake in pieces opens one session, with its last byte", "[conne
 }
 
 TEST_CASE("Frames in the same bytes as the handshake are taken after onOpen", "[connection]") {
-    const std::string all = handshakeBytes("/websocket/1") + wire::clientFrame(wire::text, "a") +
+    const std::string all = handshakeRequest("/websocket/1") + wire::clientFrame(wire::text, "a") +
                             wire::fragment(wire::text, "b") +
                             wire::clientFrame(wire::continuation, "c");
     for (const std::size_t cut : {all.size(), all.size() - 3, all.size() - 9, all.size() - 20}) {
@@ -126,7 +122,7 @@ TEST_CASE("A close or a violation in the same bytes as the handshake", "[connect
         RecordedHub hub;
         hub.hub.start();
         const auto client = hub.hub.transport().connectRaw();
-        client->sendBytes(handshakeBytes("/websocket/1") +
+        client->sendBytes(handshakeRequest("/websocket/1") +
                           (violation ? wire::clientFrame(3, "") : wire::clientClose(1000)));
         hub.poll();
         CHECK(client->status() == 101);
@@ -168,7 +164,7 @@ TEST_CASE("A client that has left before the answer leaves no session", "[connec
     RecordedHub hub;
     hub.hub.start();
     const auto client = hub.hub.transport().connectRaw();
-    client->sendBytes(handshakeBytes("/websocket/1"));
+    client->sendBytes(handshakeRequest("/websocket/1"));
     client->drop();
     hub.poll();
     CHECK(hub.count("open") == hub.count("close"));
@@ -964,7 +960,7 @@ TEST_CASE("A session may be closed in every hook", "[connection]") {
         };
         hub.hub.start();
         const auto client = hub.hub.transport().connectRaw();
-        client->sendBytes(handshakeBytes("/websocket/1") + wire::clientFrame(wire::text, "a"));
+        client->sendBytes(handshakeRequest("/websocket/1") + wire::clientFrame(wire::text, "a"));
         hub.poll();
         CHECK(client->takeTexts() == Strings{"hello"});
         CHECK(client->closeCode() == CloseCode::policyViolation);

@@ -23,9 +23,11 @@
 #include <pushhub/transport/loopback_transport.hpp>
 #include "support/catch.hpp"
 #include "support/connection_archetype.hpp"
+#include "support/handshake_request.hpp"
 #include "support/recorded_hub.hpp"
 
 using namespace pushhub;
+using pushhub::test::handshakeRequest;
 using pushhub::test::RecordedHub;
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
@@ -34,12 +36,6 @@ using ClientPtr = RecordedHub::ClientPtr;
 using Strings = std::vector<std::string>;
 
 namespace {
-
-std::string handshakeBytes(const std::string& target) {
-    return "GET " + target +
-           " HTTP/1.1\r\nHost: here\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-           "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
-}
 
 /// All time-outs a second, pings after ten.
 Options seconds() {
@@ -64,7 +60,7 @@ TEST_CASE("What came during a pause counts, before a deadline does", "[pause]") 
     SECTION("the rest of a request") {
         hub.hub.start();
         const auto client = transport.connectRaw();
-        const std::string request = handshakeBytes("/websocket/1");
+        const std::string request = handshakeRequest("/websocket/1");
         client->sendBytes(request.substr(0, 40));
         hub.poll();
         client->sendBytes(request.substr(40));
@@ -159,7 +155,7 @@ TEST_CASE("What is there counts before a deadline does, however late the loop is
     hub.hub.sendOne("1", "text");
     const auto connecting = transport.connectRaw();
     hub.advance(960ms);
-    connecting->sendBytes(handshakeBytes("/websocket/2"));
+    connecting->sendBytes(handshakeRequest("/websocket/2"));
     client->setReading(true);
     transport.pause(95ms);  // which is no pause
     CHECK(connecting->status() == 101);
@@ -218,7 +214,7 @@ TEST_CASE("After a pause a client may go on for as long again, a second at most"
     SECTION("and does") {
         transport.pause(2s);
         hub.advance(900ms);
-        client->sendBytes(handshakeBytes("/websocket/2"));
+        client->sendBytes(handshakeRequest("/websocket/2"));
         hub.poll();
         CHECK(client->status() == 101);
     }

@@ -1,6 +1,7 @@
 #include <pushhub/frame.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,10 +43,11 @@ TEST_CASE("A frame is header and payload, RFC 6455 section 5.2", "[frame]") {
         CHECK(frameSize(frame->data()) == frame->size());
         CHECK(frame->room() == 0);
     }
+    CHECK(frameHeaderSize(std::uint64_t{1} << 32) == 10);
 }
 
 TEST_CASE("The size of a frame is read from its header alone", "[frame]") {
-    CHECK(frameSize("\x81\x7f\x00\x00\x00\x01\x00\x00\x00\x00") == 10 + (std::size_t{1} << 32));
+    CHECK(frameSize("\x81\x7f\x00\x00\x00\x00\xff\xee\xdd\xcc") == 10 + 0xFFEEDDCC);
     CHECK(frameSize("\x81\x7e\xff\xfe") == 4 + 0xFFFE);
     CHECK(frameSize("\x81\x85") == 2 + 5);  // the mask bit is no part of the length
 }

@@ -1,7 +1,9 @@
 #include <pushhub/options.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <stdexcept>
@@ -20,6 +22,11 @@ TEST_CASE("The defaults are valid", "[options]") {
     CHECK(options.queueLimits().messages == options.maxQueueMessages);
 }
 
+// On 32 bit a size_t that is too large does not exist, and the sum wraps to one that is too small.
+constexpr auto mostQueueBytes = static_cast<std::size_t>(
+    (std::min)(std::uint64_t{1} << 38, std::uint64_t{(std::numeric_limits<std::size_t>::max)()}));
+constexpr std::size_t tooManyQueueBytes = mostQueueBytes + 1;
+
 TEST_CASE("An option out of range is named together with its value", "[options]") {
     struct Row {
         const char* option;
@@ -32,8 +39,8 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
         {"maxMessageSize", "1073741825",
          [](Options& o) { o.maxMessageSize = (std::size_t{1} << 30) + 1; }},
         {"maxQueueBytes", "1023", [](Options& o) { o.maxQueueBytes = 1023; }},
-        {"maxQueueBytes", "274877906945",
-         [](Options& o) { o.maxQueueBytes = (std::size_t{1} << 38) + 1; }},
+        {"maxQueueBytes", std::to_string(tooManyQueueBytes),
+         [](Options& o) { o.maxQueueBytes = tooManyQueueBytes; }},
         {"maxQueueMessages", "0", [](Options& o) { o.maxQueueMessages = 0; }},
         {"maxQueueMessages", "2097153",
          [](Options& o) { o.maxQueueMessages = (std::size_t{1} << 21) + 1; }},
@@ -77,7 +84,7 @@ TEST_CASE("The ends of each range are valid", "[options]") {
         [](Options& o) { o.loops = 1024; },
         [](Options& o) { o.maxMessageSize = 1; },
         [](Options& o) { o.maxQueueBytes = 1024; },
-        [](Options& o) { o.maxQueueBytes = o.maxTotalQueueBytes = std::size_t{1} << 38; },
+        [](Options& o) { o.maxTotalQueueBytes = o.maxQueueBytes = mostQueueBytes; },
         [](Options& o) { o.maxQueueMessages = 1; },
         [](Options& o) { o.maxQueueMessages = std::size_t{1} << 21; },
         [](Options& o) { o.maxSessions = 1; },

@@ -20,6 +20,7 @@
 
 using namespace pushhub;
 using namespace std::chrono_literals;
+using pushhub::test::bodyOf;
 using pushhub::test::RecordedHub;
 using ClientPtr = RecordedHub::ClientPtr;
 using Strings = std::vector<std::string>;
@@ -64,12 +65,6 @@ Answer echo(const HttpRequest& request) {
     response.body.append(request.method()).append(" ").append(request.target()).append(" ");
     response.body.append(request.version()).append(" ").append(request.body());
     return response;
-}
-
-std::string bodyOf(const ClientPtr& client) {
-    const std::string& response = client->response();
-    const std::size_t end = response.find("\r\n\r\n");
-    return end == std::string::npos ? std::string() : response.substr(end + 4);
 }
 
 /// A socket with room for `room` bytes, which never says that it has some.

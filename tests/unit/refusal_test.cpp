@@ -19,6 +19,7 @@
 
 using namespace pushhub;
 using namespace std::chrono_literals;
+using pushhub::test::bodyOf;
 using pushhub::test::RecordedHub;
 using ClientPtr = RecordedHub::ClientPtr;
 using Strings = std::vector<std::string>;
@@ -108,11 +109,6 @@ struct DecidingHub {
     Strings lines;
     RecordedHub recorded;
 };
-
-std::string bodyOf(const ClientPtr& client) {
-    const std::string& response = client->response();
-    return response.substr(response.find("\r\n\r\n") + 4);
-}
 
 Options closing() {
     Options options;

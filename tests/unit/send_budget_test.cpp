@@ -67,7 +67,7 @@ TEST_CASE("Once closed it takes nothing, and keeps what was taken", "[send_budge
 
 TEST_CASE("Bytes, messages and the end do not touch each other", "[send_budget]") {
     // The largest limits that options allow, with what comes on top of them.
-    const QueueLimits limits{std::size_t{1} << 39, std::size_t{1} << 22};
+    const QueueLimits limits{std::uint64_t{1} << 39, std::uint64_t{1} << 22};
     SendBudget budget;
     CHECK(budget.reserve(limits.bytes, limits.messages, limits) == Outcome::accepted);
     CHECK(budget.reserve(1, 0, limits) == Outcome::bytesFull);

@@ -121,6 +121,17 @@ TEST_CASE("While older messages make room, no more than the queue again may be o
     CHECK(hub.opened[0]->isOpen());
 }
 
+TEST_CASE("Twice the queue may be more than 32 bits count", "[slow_client]") {
+    Options options = queueOf(5, OverflowPolicy::dropOldest);
+    options.maxTotalQueueBytes = options.maxQueueBytes = std::size_t{1} << 31;
+    RecordedHub hub(options);
+    hub.hub.start();
+    const auto client = hub.connect("1");
+    CHECK(hub.hub.sendOne("1", "message").accepted == 1);
+    hub.poll();
+    CHECK(client->takeTexts() == Strings{"message"});
+}
+
 TEST_CASE("A push with a key takes the place of the one that waits", "[slow_client]") {
     for (const bool broadcast : {false, true}) {
         RecordedHub hub(queueOf(5, OverflowPolicy::close));

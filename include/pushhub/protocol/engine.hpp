@@ -250,15 +250,16 @@ private:
             return fail(CloseCode::policyViolation, Errc::tooManyFragments,
                         "message comes in more than " + std::to_string(maxFragments_) + " frames");
         }
-        const std::size_t most = message_.compressed ? Inflation::maxCompressed(maxMessageSize_)
-                                                     : maxMessageSize_ - message_.bytes.size();
+        const std::uint64_t most = message_.compressed ? Inflation::maxCompressed(maxMessageSize_)
+                                                       : maxMessageSize_ - message_.bytes.size();
         return frame_.length > most ? fail(Errc::inboundTooBig) : EngineEvent::needMore;
     }
 
     EngineEvent readPayload(Bytes& bytes) {
         const auto available = static_cast<std::uint64_t>(bytes.end - bytes.next);
-        const std::size_t size = (std::min)(frame_.left, available);
-        mask(bytes.next, size, frame_.key, frame_.length - frame_.left);
+        const auto size = static_cast<std::size_t>((std::min)(frame_.left, available));
+        const auto at = static_cast<std::size_t>(frame_.length - frame_.left);  // its last two bits
+        mask(bytes.next, size, frame_.key, at);
         const std::string_view piece(bytes.next, size);
         bytes.next += size;
         frame_.left -= size;
@@ -268,7 +269,7 @@ private:
 
     EngineEvent readControl(std::string_view piece) {
         if (piece.size() < frame_.length) {
-            const std::size_t at = frame_.length - frame_.left - piece.size();
+            const auto at = static_cast<std::size_t>(frame_.length - frame_.left - piece.size());
             piece.copy(control_.data() + at, piece.size());
             piece = {control_.data(), at + piece.size()};
         }

@@ -21,13 +21,13 @@ inline constexpr std::size_t maxControlPayload = 125;
 inline constexpr std::size_t maxCloseReason = maxControlPayload - 2;
 
 /// Bytes of a server's (unmasked) frame header before a payload of `length` bytes.
-constexpr std::size_t frameHeaderSize(std::size_t length) noexcept {
+constexpr std::size_t frameHeaderSize(std::uint64_t length) noexcept {
     return length < 126 ? 2 : length <= 0xFFFF ? 4 : 10;
 }
 
 /// Writes the header of a final, unmasked frame (RFC 6455 section 5.2) and returns its size.
 /// `compressed` sets the bit RSV1 (RFC 7692 section 6).
-inline std::size_t writeFrameHeader(char* out, Opcode opcode, std::size_t length,
+inline std::size_t writeFrameHeader(char* out, Opcode opcode, std::uint64_t length,
                                     bool compressed = false) noexcept {
     const auto byte = [](std::uint64_t value) { return static_cast<char>(value & 0xFF); };
     out[0] = byte(0x80U | (compressed ? 0x40U : 0U) | static_cast<unsigned>(opcode));
@@ -39,12 +39,12 @@ inline std::size_t writeFrameHeader(char* out, Opcode opcode, std::size_t length
     const int lengthBytes = wide ? 8 : 2;
     out[1] = byte(wide ? 127 : 126);
     for (int i = 0; i < lengthBytes; ++i) {
-        out[2 + i] = byte(std::uint64_t{length} >> (8 * (lengthBytes - 1 - i)));
+        out[2 + i] = byte(length >> (8 * (lengthBytes - 1 - i)));
     }
     return 2 + static_cast<std::size_t>(lengthBytes);
 }
 
-/// Size of the whole frame, header included, whose unmasked header starts at `frame`.
+/// Size of the whole frame in memory, header included, whose unmasked header starts at `frame`.
 inline std::size_t frameSize(const char* frame) noexcept {
     const auto byteAt = [frame](std::size_t i) {
         return static_cast<std::size_t>(static_cast<unsigned char>(frame[i]));

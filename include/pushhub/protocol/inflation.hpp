@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -21,7 +22,7 @@ public:
 
     /// Most compressed bytes that a message of `most` bytes can need in one piece: what does not
     /// get smaller gets a little larger.
-    static constexpr std::size_t maxCompressed(std::size_t most) noexcept {
+    static constexpr std::uint64_t maxCompressed(std::uint64_t most) noexcept {
         return most + most / 16 + 64;
     }
 
@@ -70,12 +71,12 @@ public:
 
 private:
     // A message that is compressed byte by byte needs seven bytes for each.
-    static constexpr std::size_t maxFragmentation = 8;
+    static constexpr std::uint64_t maxFragmentation = 8;
 
     const MessageCompression* compression_ = nullptr;
     std::unique_ptr<MessageInflater> inflater_;
     std::size_t most_ = 0;
-    std::size_t compressedLeft_ = 0;
+    std::uint64_t compressedLeft_ = 0;
 };
 
 }  // namespace pushhub::protocol
