@@ -298,15 +298,34 @@ private:
     bool taken_ = false;
 };
 
-/// An error of Asio as one that compares with std::errc: its own category does not, everywhere, nor
-/// do those of Winsock in the standard library of MinGW.
+/// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
 inline std::error_code standardError(const NetError& error) noexcept {
-#if !defined(_WIN32) || defined(_MSC_VER)
-    if (error.category() == net::error::get_system_category()) {
-        return {error.value(), std::system_category()};
+    if (error.category() != net::error::get_system_category()) {
+        return error;
+    }
+#if defined(_WIN32) && !defined(_MSC_VER)  // where the standard library does not know Winsock's
+    switch (error.value()) {
+        case WSAEACCES:
+            return std::make_error_code(std::errc::permission_denied);
+        case WSAEADDRINUSE:
+            return std::make_error_code(std::errc::address_in_use);
+        case WSAEADDRNOTAVAIL:
+            return std::make_error_code(std::errc::address_not_available);
+        case WSAECONNABORTED:
+            return std::make_error_code(std::errc::connection_aborted);
+        case WSAECONNRESET:
+            return std::make_error_code(std::errc::connection_reset);
+        case WSAEMFILE:
+            return std::make_error_code(std::errc::too_many_files_open);
+        case WSAENOBUFS:
+            return std::make_error_code(std::errc::no_buffer_space);
+        case WSAETIMEDOUT:
+            return std::make_error_code(std::errc::timed_out);
+        default:
+            break;
     }
 #endif
-    return error;
+    return {error.value(), std::system_category()};
 }
 
 /// True if the system lacks something to accept a connection with.
