@@ -1,5 +1,10 @@
 # CPack runs this before it packs: the documents that only the package for Debian has.
 
+if(NOT CPACK_PACKAGE_CONTACT MATCHES "^[^ ].* <.+>$")
+    message(FATAL_ERROR "The package needs a maintainer, and «${CPACK_PACKAGE_CONTACT}» is none. Set "
+                        "DEBFULLNAME and DEBEMAIL in the environment of cpack.")
+endif()
+
 set(root ${CPACK_TEMPORARY_DIRECTORY}${CPACK_PACKAGING_INSTALL_PREFIX})
 set(documents ${root}/share/doc/${CPACK_DEBIAN_PACKAGE_NAME})
 configure_file(${CPACK_RESOURCE_FILE_LICENSE} ${documents}/copyright COPYONLY)

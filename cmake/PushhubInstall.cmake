@@ -58,11 +58,8 @@ endif()
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR "pushhub")
-# Who builds the package answers for it: as Debian's tools, take the name from the environment. Without
-# one CPack refuses.
-if(NOT CPACK_PACKAGE_CONTACT AND DEFINED ENV{DEBEMAIL})
-    string(STRIP "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>" CPACK_PACKAGE_CONTACT)
-endif()
+# Who packs it answers for it: as Debian's tools do, cpack takes the name from the environment.
+set(CPACK_PACKAGE_CONTACT "\$ENV{DEBFULLNAME} <\$ENV{DEBEMAIL}>")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
     "Gives a service a WebSocket endpoint and lets any thread of it push messages
 to its connected users: to all, to one, to several. TLS, compression and JSON
