@@ -45,14 +45,15 @@ class PushhubConan(ConanFile):
         basic_layout(self)
 
     def requirements(self):
-        self.requires("asio/[>=1.28 <2]")
+        # WebSocket++ first: with its own Asio it wants one version, which the range then takes.
         self.requires("websocketpp/0.8.2")
+        self.requires("asio/[>=1.28 <2]")
         if self.options.with_tls:
             self.requires("openssl/[>=1.1.1 <5]")
         if self.options.with_deflate:
             self.requires("zlib/[>=1.2.11 <2]")
         if self.options.with_json:
-            self.requires("rapidjson/cci.20230929")
+            self.requires("rapidjson/cci.20250205")
 
     def package_id(self):
         # The same headers, whatever the settings and options.
@@ -70,12 +71,18 @@ class PushhubConan(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "pushhub")
         # Conan makes one target more, of all components; pushhub::pushhub has to be the base alone.
         self.cpp_info.set_property("cmake_target_name", "pushhub::all")
+        # Until 1.0.0 a new minor version may change the interface.
+        self.cpp_info.set_property("cmake_config_version_compat", "SameMinorVersion")
+        self.cpp_info.bindirs = []
+        self.cpp_info.libdirs = []
 
         base = self._component("base", "pushhub", "pushhub::pushhub")
         base.requires = ["asio::asio", "websocketpp::websocketpp"]
         base.defines = ["ASIO_STANDALONE"]
         if self.settings.os in ("Linux", "FreeBSD"):
             base.system_libs = ["pthread"]
+        elif self.settings.os == "Windows":
+            base.system_libs = ["ws2_32", "mswsock"]
         if self.options.with_tls:
             tls = self._component("tls", "pushhub-tls", "pushhub::tls")
             tls.requires = ["base", "openssl::ssl", "openssl::crypto"]

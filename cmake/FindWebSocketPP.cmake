@@ -10,7 +10,7 @@ if(NOT TARGET WebSocketPP::WebSocketPP)
         get_target_property(_pushhub_dirs websocketpp::websocketpp INTERFACE_INCLUDE_DIRECTORIES)
     endif()
 endif()
-find_path(WebSocketPP_INCLUDE_DIR websocketpp/processors/hybi13.hpp HINTS ${_pushhub_dirs}
+find_path(WebSocketPP_INCLUDE_DIR websocketpp/utf8_validator.hpp HINTS ${_pushhub_dirs}
           DOC "Where the folder websocketpp lies")
 mark_as_advanced(WebSocketPP_INCLUDE_DIR)
 

@@ -58,20 +58,13 @@ endif()
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VENDOR "pushhub")
-# Who builds the package answers for it: as Debian's tools, take the name from the environment.
-set(contact "not set <not-set@invalid>")
-if(DEFINED ENV{DEBEMAIL})
-    string(STRIP "$ENV{DEBFULLNAME} <$ENV{DEBEMAIL}>" contact)
-endif()
-set(CPACK_PACKAGE_CONTACT "${contact}"
-    CACHE STRING "Who answers for the package, as Debian's Maintainer")
+# Who packs it answers for it: as Debian's tools do, cpack takes the name from the environment.
+set(CPACK_PACKAGE_CONTACT "\$ENV{DEBFULLNAME} <\$ENV{DEBEMAIL}>")
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION
     "Gives a service a WebSocket endpoint and lets any thread of it push messages
 to its connected users: to all, to one, to several. TLS, compression and JSON
 need the suggested packages.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
-set(CPACK_INSTALL_DEFAULT_DIRECTORY_PERMISSIONS
-    OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
 
 set(CPACK_DEBIAN_PACKAGE_NAME libpushhub-dev)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
@@ -81,11 +74,6 @@ set(CPACK_DEBIAN_PACKAGE_DEPENDS
     "libasio-dev (>= 1:${PUSHHUB_ASIO_MINIMUM}), libwebsocketpp-dev (>= 0.8.2)")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libssl-dev, zlib1g-dev, rapidjson-dev")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-
-# What only this package has, where Debian wants it.
-install(FILES LICENSE RENAME copyright
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${CPACK_DEBIAN_PACKAGE_NAME}
-    COMPONENT debian EXCLUDE_FROM_ALL)
-set(CPACK_INSTALL_CMAKE_PROJECTS
-    "${PROJECT_BINARY_DIR};pushhub;ALL;/" "${PROJECT_BINARY_DIR};pushhub;debian;/")
+set(CPACK_RESOURCE_FILE_LICENSE ${PROJECT_SOURCE_DIR}/LICENSE)
+set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/PushhubDebian.cmake)
 include(CPack)

@@ -7,6 +7,12 @@ option(PUSHHUB_TESTS_REQUIRE_ALL
 # minutes: what they are about, threads and system calls, is the host's.
 set(PUSHHUB_TESTS_ONLY "" CACHE STRING "Names of the test programs to build, all if empty")
 
+option(PUSHHUB_TESTS_ALL
+       "Also the tests that take minutes or need many tools: conformance, soak, examples, compilers,\
+ packages, documentation, lint" ON)
+# What the tests need of the build: not all examples.
+add_custom_target(pushhub_test_programs)
+
 set(testsDir ${PROJECT_SOURCE_DIR}/tests)
 set(binDir ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
 if(NOT binDir)
@@ -45,6 +51,11 @@ if(PUSHHUB_TESTS)
     endif()
     find_package(Python3 3.8 REQUIRED COMPONENTS Interpreter)
     message(STATUS "tests: Catch2 ${Catch2_VERSION}")
+    # Catch2 3 takes it for one without being told.
+    set(noTestsIsAnError)
+    if(Catch2_VERSION VERSION_LESS 3)
+        set(noTestsIsAnError --warn NoTests)
+    endif()
 
     # main() once, for all test programs.
     add_library(pushhub_test_main OBJECT ${testsDir}/support/catch_main.cpp)
@@ -70,30 +81,54 @@ function(pushhub_test_properties name)
         TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${arg_RUN_SERIAL})
 endfunction()
 
-# pushhub_test(name SOURCES file… LABELS label… [LIBS target…] [TIMEOUT seconds] [RUN_SERIAL])
-# A test program NAME_test of Catch2 test cases, and the test NAME that runs it.
-function(pushhub_test name)
-    cmake_parse_arguments(PARSE_ARGV 1 arg "RUN_SERIAL" "TIMEOUT" "SOURCES;LABELS;LIBS")
+# pushhub_tests(program SOURCES file… LABELS label… [LIBS target…] [TIMEOUT seconds] [RUN_SERIAL]
+#               [ONE_THREAD] [TOGETHER count])
+# A program of Catch2 test cases. Each file DIRECTORY/NAME_test.cpp is the test NAME.
+# ONE_THREAD: there is nothing in it that ThreadSanitizer could find, or it cannot run with it.
+# TOGETHER: so many files at a time are compiled as one. What takes the time is the library's own
+# code, which each of them would compile again.
+function(pushhub_tests program)
+    cmake_parse_arguments(PARSE_ARGV 1 arg "RUN_SERIAL;ONE_THREAD" "TIMEOUT;TOGETHER"
+        "SOURCES;LABELS;LIBS")
     set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED ${arg_SOURCES})
-    if(PUSHHUB_TESTS_ONLY AND NOT name IN_LIST PUSHHUB_TESTS_ONLY)
+    if(arg_ONE_THREAD AND PUSHHUB_SANITIZE MATCHES thread)
         return()
     endif()
-    add_executable(${name}_test ${arg_SOURCES})
-    target_link_libraries(${name}_test PRIVATE pushhub_test_main ${arg_LIBS})
-    add_test(NAME ${name} COMMAND ${name}_test)
+    set(names)
+    set(sources)
+    foreach(source IN LISTS arg_SOURCES)
+        string(REGEX REPLACE ".*/(.*)_test\\.cpp$" "\\1" name ${source})
+        if(NOT PUSHHUB_TESTS_ONLY OR name IN_LIST PUSHHUB_TESTS_ONLY)
+            list(APPEND names ${name})
+            list(APPEND sources ${source})
+        endif()
+    endforeach()
+    if(NOT sources)
+        return()
+    endif()
+    pushhub_program(${program} ${sources} LIBS pushhub_test_main ${arg_LIBS})
+    if(arg_TOGETHER)
+        set_target_properties(${program} PROPERTIES
+            UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${arg_TOGETHER})
+    endif()
     set(serial)
     if(arg_RUN_SERIAL)
         set(serial RUN_SERIAL)
     endif()
-    pushhub_test_properties(${name} LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT} ${serial})
-    set_tests_properties(${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")
+    foreach(name IN LISTS names)
+        add_test(NAME ${name} COMMAND ${program} --filenames-as-tags ${noTestsIsAnError}
+                                      "[#${name}_test]")
+        pushhub_test_properties(${name} LABELS ${arg_LABELS} TIMEOUT ${arg_TIMEOUT} ${serial})
+        set_tests_properties(${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")
+    endforeach()
 endfunction()
 
-# pushhub_program(name file… [LIBS target…]): a program that a test starts.
+# pushhub_program(name file… [LIBS target…]): a program that is a test, or that one starts.
 function(pushhub_program name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "LIBS")
     add_executable(${name} ${arg_UNPARSED_ARGUMENTS})
     target_link_libraries(${name} PRIVATE pushhub_development pushhub ${arg_LIBS})
+    add_dependencies(pushhub_test_programs ${name})
 endfunction()
 
 # pushhub_check_listed(pattern…): files that match but that no test above names are an error.
@@ -125,14 +160,18 @@ function(pushhub_fuzzer name)
     target_link_options(${name}_fuzz PRIVATE -fsanitize=fuzzer,address,undefined)
 endfunction()
 
-# pushhub_fuzz_replay(name library…): the test fuzz_NAME runs the corpus and all its beginnings without libFuzzer.
+# pushhub_fuzz_replay(name library…): the test fuzz_NAME runs the corpus and
+# all its beginnings without libFuzzer.
 function(pushhub_fuzz_replay name)
     set_property(GLOBAL APPEND PROPERTY PUSHHUB_LISTED fuzz/${name}_fuzz.cpp)
+    if(PUSHHUB_SANITIZE MATCHES thread)
+        return()
+    endif()
     if(PUSHHUB_TESTS_ONLY AND NOT fuzz_${name} IN_LIST PUSHHUB_TESTS_ONLY)
         return()
     endif()
-    add_executable(${name}_replay fuzz/${name}_fuzz.cpp fuzz/replay_main.cpp)
-    target_link_libraries(${name}_replay PRIVATE pushhub_development pushhub::json ${ARGN})
+    pushhub_program(${name}_replay fuzz/${name}_fuzz.cpp fuzz/replay_main.cpp
+        LIBS pushhub::json ${ARGN})
     add_test(NAME fuzz_${name} COMMAND ${name}_replay ${testsDir}/fuzz/corpus/${name})
     pushhub_test_properties(fuzz_${name} LABELS unit)
     set_tests_properties(fuzz_${name} PROPERTIES ENVIRONMENT "${sanitizerEnvironment}")

@@ -38,6 +38,19 @@ logged() {
     return "$status"
 }
 
+# with_time_left: puts the time left, as far as one can tell, before the lines of Ninja and CTest that
+# say how far they have come.
+with_time_left() {
+    local line begin=$SECONDS left
+    while IFS= read -r line; do
+        if [[ $line =~ ^(\[| *)([0-9]+)/([0-9]+)(\]|\ Test) ]]; then
+            left=$(((SECONDS - begin) * (BASH_REMATCH[3] - BASH_REMATCH[2]) / BASH_REMATCH[2]))
+            printf '%2d:%02d left ' $((left / 60)) $((left % 60))
+        fi
+        printf '%s\n' "$line"
+    done
+}
+
 has_command() { command -v "$1" >/dev/null 2>&1; }
 
 # has_header FILE: some compiler finds it, or it lies in the usual place.
@@ -78,6 +91,10 @@ is_there() {
     python3-yaml) python3 -c 'import yaml' 2>/dev/null ;;
     locales) has_command localedef && [ -d /usr/share/i18n/locales ] ;;
     prometheus) has_command promtool ;;
+    lintian) has_command lintian ;;
+    g++-*-linux-gnu*) has_command "${1#g++-}-g++" ;;
+    g++-mingw-w64-x86-64-posix) has_command x86_64-w64-mingw32-g++-posix ;;
+    qemu-user) has_command qemu-s390x ;;
     pkg-config) has_command pkg-config ;;
     llvm) has_command llvm-symbolizer ;;
     libclang-rt-dev)

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds everything, runs every test through ctest.
+# Installs what is missing, builds the tests and runs them through ctest.
 #
-#   tests/run.sh                   presets dev, asan-ubsan and tsan
-#   tests/run.sh --quick           preset dev only
-#   tests/run.sh --preset NAME     this one (may be given again)
+#   tests/run.sh                   does it work here? Unit and socket tests, clients, a browser
+#   tests/run.sh --all             every test, also with sanitizers and for other platforms
+#   tests/run.sh --preset NAME     every test of that preset (may be given again)
 #   tests/run.sh -- ARGUMENT...    what follows goes to ctest, such as -R hub or -L unit
 #
 # PUSHHUB_JOBS: how many compilers and tests at a time (one per core).
-# PUSHHUB_CHURN_SECONDS: how long the churn test takes, 30 by default.
+# PUSHHUB_CHURN_SECONDS: how long the churn test takes: 5, with --all 30.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . cmake/packages.sh
 
+everything=(dev asan-ubsan tsan cross-armhf cross-aarch64 cross-s390x cross-mingw)
 presets=()
 while [ $# -gt 0 ]; do
     case $1 in
-    --quick) presets+=(dev) ;;
+    --all) presets=("${everything[@]}") ;;
     --preset)
         presets+=("${2:?--preset needs a name}")
         shift
@@ -32,24 +33,45 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#presets[@]} -gt 0 ] || presets=(dev asan-ubsan tsan)
+all=ON
+if [ ${#presets[@]} -eq 0 ]; then
+    presets=(dev)
+    all=OFF
+fi
 jobs=${PUSHHUB_JOBS:-$(nproc)}
 
 # A C++ compiler first: the others are looked for with it.
 need g++
-need clang cmake ninja-build ccache pkg-config \
-    libasio-dev libwebsocketpp-dev rapidjson-dev catch2 libssl-dev openssl zlib1g-dev libboost-dev \
-    libclang-rt-dev llvm valgrind clang-format clang-tidy doxygen \
-    nodejs npm chromium nginx haproxy python3 python3-websockets python3-yaml locales prometheus
+packages=(cmake ninja-build ccache libasio-dev libwebsocketpp-dev rapidjson-dev catch2 python3)
+for preset in "${presets[@]}"; do
+    case $preset in
+    asan-ubsan | tsan) packages+=(clang libclang-rt-dev llvm libssl-dev openssl zlib1g-dev) ;;
+    cross-armhf) packages+=(g++-arm-linux-gnueabihf qemu-user) ;;
+    cross-aarch64) packages+=(g++-aarch64-linux-gnu qemu-user) ;;
+    cross-s390x) packages+=(g++-s390x-linux-gnu qemu-user) ;;
+    cross-mingw) packages+=(g++-mingw-w64-x86-64-posix wine64) ;;
+    dev)
+        packages+=(libssl-dev openssl zlib1g-dev nodejs npm chromium python3-websockets)
+        if [ "$all" = ON ]; then
+            packages+=(clang clang-format clang-tidy doxygen haproxy libboost-dev lintian locales
+                nginx pkg-config prometheus python3-yaml valgrind)
+        fi
+        ;;
+    *) die "unknown preset: $preset (one of ${everything[*]})" ;;
+    esac
+done
+need "${packages[@]}"
 
 # The JavaScript packages of the client tests, when they are not those of the lock file.
-packages=tests/clients
-if ! cmp -s "$packages/package-lock.json" "$packages/node_modules/.installed-lock.json"; then
-    step "npm packages of the client tests"
-    # Browsers are not downloaded: the tests use the system's Chromium.
-    logged build/npm.log env PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 \
-        npm ci --prefix "$packages" --no-audit --no-fund
-    cp "$packages/package-lock.json" "$packages/node_modules/.installed-lock.json"
+if has_command npm; then
+    clients=tests/clients
+    if ! cmp -s "$clients/package-lock.json" "$clients/node_modules/.installed-lock.json"; then
+        step "npm packages of the client tests"
+        # Browsers are not downloaded: the tests use the system's Chromium.
+        logged build/npm.log env PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 \
+            npm ci --prefix "$clients" --no-audit --no-fund
+        cp "$clients/package-lock.json" "$clients/node_modules/.installed-lock.json"
+    fi
 fi
 
 # ThreadSanitizer of these compilers cannot start where addresses are spread over more bits than it
@@ -62,27 +84,32 @@ fi
 declare -A closing
 failed=()
 run_preset() {
-    local preset=$1 launch=()
+    local preset=$1 launch=() target=pushhub_test_programs
     shift
     if [ "$preset" = tsan ]; then
         launch=("${spread_less[@]}")
+    elif [ "$preset" = dev ] && [ "$all" = ON ]; then
+        target=all
     fi
     step "$preset: configuring"
-    logged "build/$preset-configure.log" \
-        cmake --preset "$preset" -DPUSHHUB_WERROR=ON -DPUSHHUB_TESTS_REQUIRE_ALL=ON || return 1
+    logged "build/$preset-configure.log" cmake --preset "$preset" -DPUSHHUB_WERROR=ON \
+        -DPUSHHUB_TESTS_REQUIRE_ALL=ON -DPUSHHUB_TESTS_ALL=$all || return 1
     grep -A 3 'CMake Warning' "build/$preset-configure.log" || true
     step "$preset: building"
     # All errors at once, not only the first.
-    cmake --build --preset "$preset" -j "$jobs" -- -k 0 || return 1
+    cmake --build --preset "$preset" --target "$target" -j "$jobs" -- -k 0 | with_time_left ||
+        return 1
     step "$preset: testing"
     local status=0
-    "${launch[@]}" ctest --preset "$preset" -j "$jobs" "$@" 2>&1 |
+    "${launch[@]}" ctest --preset "$preset" -j "$jobs" "$@" 2>&1 | with_time_left |
         tee "build/$preset-ctest.log" || status=$?
     closing[$preset]=$(grep -E '^[0-9]+% tests passed' "build/$preset-ctest.log" || true)
     return "$status"
 }
 
-export PUSHHUB_CHURN_SECONDS=${PUSHHUB_CHURN_SECONDS:-30}
+if [ "$all" = ON ]; then
+    export PUSHHUB_CHURN_SECONDS=${PUSHHUB_CHURN_SECONDS:-30}
+fi
 
 for preset in "${presets[@]}"; do
     run_preset "$preset" "$@" || failed+=("$preset")

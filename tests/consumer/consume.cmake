@@ -15,34 +15,63 @@ function(run)
 endfunction()
 
 set(configure ${CMAKE_COMMAND} -S ${project} -B ${WORK_DIR}/build -G ${GENERATOR}
-    -DCMAKE_BUILD_TYPE=Debug
     -DCMAKE_CXX_COMPILER=${COMPILER}
     -DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER})
+# One program for each of the components.
+string(REPLACE "," ";" componentPrograms "${COMPONENTS}")
+list(TRANSFORM componentPrograms PREPEND consumer_)
 
-# build_project(way components argument…): components with commas between them.
-function(build_project way components)
-    file(REMOVE_RECURSE ${WORK_DIR}/build)
-    run(${configure} -DWAY=${way} -DCOMPONENTS=${components} ${ARGN})
-    run(${CMAKE_COMMAND} --build ${WORK_DIR}/build)
-    string(REPLACE "," ";" components "${components}")
-    list(TRANSFORM components PREPEND consumer_)
-    foreach(program consumer ${components})
+# build_project(way programs argument…): of the project, which uses all components, these programs.
+function(build_project way programs)
+    run(${configure} -DWAY=${way} -DCOMPONENTS=${COMPONENTS} ${ARGN})
+    run(${CMAKE_COMMAND} --build ${WORK_DIR}/build --target ${programs})
+    foreach(program IN LISTS programs)
         run(${WORK_DIR}/build/${program})
     endforeach()
 endfunction()
 
-# refused(text argument…): configuring has to fail, and to say this.
-function(refused text)
-    file(REMOVE_RECURSE ${WORK_DIR}/build)
-    execute_process(COMMAND ${configure} -DWAY=find_package ${ARGN}
+# The files of a tree with their checksums.
+function(content_of tree result)
+    file(GLOB_RECURSE files RELATIVE ${tree} ${tree}/*)
+    set(content)
+    foreach(file IN LISTS files)
+        file(SHA256 ${tree}/${file} checksum)
+        list(APPEND content "${file} ${checksum}")
+    endforeach()
+    set(${result} ${content} PARENT_SCOPE)
+endfunction()
+
+# Two trees with the same files.
+function(expect_same first second)
+    content_of(${first} content)
+    content_of(${second} other)
+    if(NOT content OR NOT content STREQUAL other)
+        set(more ${other})
+        list(REMOVE_ITEM more ${content})
+        list(REMOVE_ITEM content ${other})
+        list(JOIN content "\n  " content)
+        list(JOIN more "\n  " more)
+        message(FATAL_ERROR "only ${first} has\n  ${content}\nonly ${second} has\n  ${more}")
+    endif()
+endfunction()
+
+# fails(text command…): it has to fail, and to say this.
+function(fails text)
+    execute_process(COMMAND ${ARGN} WORKING_DIRECTORY ${WORK_DIR}
                     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
     # CMake breaks lines where it likes.
     string(REGEX REPLACE "[ \n]+" " " output "${output}")
     string(FIND "${output}" "${text}" position)
     if(result EQUAL 0 OR position EQUAL -1)
-        message(FATAL_ERROR "with ${ARGN} expected a refusal with «${text}», got ${result}:\n${output}")
+        message(FATAL_ERROR "of ${ARGN} expected a failure with «${text}», got ${result}:\n${output}")
     endif()
-    message("refused as it should be: ${text}")
+    message("fails as it should: ${text}")
+endfunction()
+
+# refused(text argument…): configuring has to fail, and to say this.
+function(refused text)
+    file(REMOVE_RECURSE ${WORK_DIR}/build)
+    fails("${text}" ${configure} -DWAY=find_package ${ARGN})
 endfunction()
 
 # A tree as a package has it: no place of this machine in any file, no empty folders.
@@ -85,12 +114,15 @@ function(install_staged)
 endfunction()
 
 if(WAY STREQUAL "find_package")
+    # The tree has been moved from where it was installed.
     install_staged()
-    build_project(find_package ${COMPONENTS}
+    build_project(find_package "consumer;${componentPrograms}"
         -DCMAKE_PREFIX_PATH=${WORK_DIR}/staged -DPUSHHUB_VERSION_WANTED=${VERSION})
-    # The tree can be moved.
-    file(RENAME ${WORK_DIR}/staged ${WORK_DIR}/moved)
-    build_project(find_package "" -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved)
+    # What Conan would build, with our own package instead of Conan's.
+    run(${configure} -S ${SOURCE_DIR}/packaging/conan-center/all/test_package
+        -B ${WORK_DIR}/test_package -DCMAKE_PREFIX_PATH=${WORK_DIR}/staged)
+    run(${CMAKE_COMMAND} --build ${WORK_DIR}/test_package)
+    run(${WORK_DIR}/test_package/test_package)
 elseif(WAY STREQUAL "find_package_refuses")
     install_staged()
     set(here -DCMAKE_PREFIX_PATH=${WORK_DIR}/staged)
@@ -110,9 +142,10 @@ elseif(WAY STREQUAL "find_package_refuses")
         refused("compatible with requested version \"${other}\"" ${here} -DPUSHHUB_VERSION_WANTED=${other})
     endforeach()
 elseif(WAY STREQUAL "subdirectory")
-    build_project(subdirectory ${COMPONENTS} -DPUSHHUB_SOURCE_DIR=${SOURCE_DIR})
+    build_project(subdirectory consumer -DPUSHHUB_SOURCE_DIR=${SOURCE_DIR})
 elseif(WAY STREQUAL "fetch_content")
-    build_project(fetch_content ${COMPONENTS} -DFETCHCONTENT_SOURCE_DIR_PUSHHUB=${SOURCE_DIR})
+    # What follows the fetching is add_subdirectory, so each of the two builds half of the programs.
+    build_project(fetch_content "${componentPrograms}" -DFETCHCONTENT_SOURCE_DIR_PUSHHUB=${SOURCE_DIR})
 elseif(WAY STREQUAL "pkg_config")
     install_staged()
     set(ENV{PKG_CONFIG_PATH} ${WORK_DIR}/staged/share/pkgconfig)
@@ -129,13 +162,19 @@ elseif(WAY STREQUAL "pkg_config")
         run(${WORK_DIR}/${program})
     endforeach()
 elseif(WAY STREQUAL "deb")
-    run(cpack -G DEB --config ${BINARY_DIR}/CPackConfig.cmake -B ${WORK_DIR}/deb)
+    set(pack cpack -G DEB --config ${BINARY_DIR}/CPackConfig.cmake -B ${WORK_DIR}/deb)
+    unset(ENV{DEBEMAIL})
+    fails("Set DEBFULLNAME and DEBEMAIL" ${pack})
+    set(ENV{DEBFULLNAME} "A Maintainer")
+    set(ENV{DEBEMAIL} maintainer@example.org)
+    run(${pack})
     set(deb ${WORK_DIR}/deb/libpushhub-dev_${VERSION}_all.deb)
     foreach(field
             "Package=libpushhub-dev"
             "Version=${VERSION}"
             "Architecture=all"
             "Section=libdevel"
+            "Maintainer=A Maintainer <maintainer@example.org>"
             "Depends=libasio-dev (>= 1:1.18), libwebsocketpp-dev (>= 0.8.2)"
             "Suggests=libssl-dev, zlib1g-dev, rapidjson-dev")
         string(REGEX MATCH "^([^=]*)=(.*)$" unused "${field}")
@@ -146,14 +185,19 @@ elseif(WAY STREQUAL "deb")
             message(FATAL_ERROR "${CMAKE_MATCH_1} is «${value}», not «${expected}»")
         endif()
     endforeach()
+    if(LINTIAN)
+        run(${LINTIAN} --profile debian --allow-root --fail-on error,warning ${deb})
+    endif()
+    # But for the documents it is what find_package is tested with.
     run(dpkg-deb -x ${deb} ${WORK_DIR}/root)
     check_tree(${WORK_DIR}/root)
-    file(GLOB inUsr RELATIVE ${WORK_DIR}/root ${WORK_DIR}/root/* ${WORK_DIR}/root/usr/*)
-    if(NOT inUsr STREQUAL "usr;usr/include;usr/share"
-       OR NOT EXISTS ${WORK_DIR}/root/usr/share/doc/libpushhub-dev/copyright)
-        message(FATAL_ERROR "there is too much or too little in the package: ${inUsr}")
-    endif()
-    build_project(find_package ${COMPONENTS} -DCMAKE_PREFIX_PATH=${WORK_DIR}/root/usr)
+    foreach(document changelog.gz copyright)
+        file(REMOVE ${WORK_DIR}/root/usr/share/doc/libpushhub-dev/${document})
+    endforeach()
+    install_staged()
+    file(MAKE_DIRECTORY ${WORK_DIR}/expected)
+    file(RENAME ${WORK_DIR}/staged ${WORK_DIR}/expected/usr)
+    expect_same(${WORK_DIR}/root ${WORK_DIR}/expected)
 elseif(WAY STREQUAL "vcpkg")
     include(${CMAKE_CURRENT_LIST_DIR}/vcpkg_functions.cmake)
     set(CURRENT_PACKAGES_DIR ${WORK_DIR}/installed)
@@ -162,18 +206,22 @@ elseif(WAY STREQUAL "vcpkg")
         include(${SOURCE_DIR}/cmake/vcpkg-ports/${PORT}/portfile.cmake)
     endforeach()
     check_tree(${CURRENT_PACKAGES_DIR})
-    file(GLOB pkgConfigFiles RELATIVE ${CURRENT_PACKAGES_DIR}/share/pkgconfig
-         ${CURRENT_PACKAGES_DIR}/share/pkgconfig/*)
-    if(NOT pkgConfigFiles STREQUAL "pushhub-json.pc;pushhub.pc")
+    file(GLOB_RECURSE pkgConfigFiles RELATIVE ${CURRENT_PACKAGES_DIR} ${CURRENT_PACKAGES_DIR}/*.pc)
+    if(NOT pkgConfigFiles STREQUAL "lib/pkgconfig/pushhub-json.pc;lib/pkgconfig/pushhub.pc")
         message(FATAL_ERROR "the port installed ${pkgConfigFiles}")
     endif()
     file(RENAME ${CURRENT_PACKAGES_DIR} ${WORK_DIR}/moved)
-    build_project(find_package json -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved)
+    expect_same(${WORK_DIR}/moved/include/pushhub ${SOURCE_DIR}/include/pushhub)
+    build_project(find_package consumer_json
+        -DCOMPONENTS=json -DCMAKE_PREFIX_PATH=${WORK_DIR}/moved)
     # WebSocket++ is that of the port.
     file(STRINGS ${WORK_DIR}/build/CMakeCache.txt found REGEX "^WebSocketPP_INCLUDE_DIR:")
     if(NOT found MATCHES "=${WORK_DIR}/moved/include$")
         message(FATAL_ERROR "WebSocket++ came from elsewhere: ${found}")
     endif()
+    # A port that was copied away from the sources.
+    file(COPY ${SOURCE_DIR}/cmake/vcpkg-ports/pushhub DESTINATION ${WORK_DIR}/some/where/else)
+    fails("Do not copy the port" ${CMAKE_COMMAND} -P ${WORK_DIR}/some/where/else/pushhub/portfile.cmake)
 elseif(WAY STREQUAL "include_path")
     # Nothing but folders on the command line, no macro.
     list(TRANSFORM INCLUDE_DIRS PREPEND -idirafter)

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """The files of other package managers and of the forge, as far as they can be checked without them:
-the Conan recipe with a stand-in for Conan, the JSON of vcpkg, the workflow."""
+the Conan recipes with a stand-in for Conan, the JSON of vcpkg, the workflow."""
 
+import hashlib
 import importlib.util
 import json
 import pathlib
 import re
+import subprocess
 import sys
+import tarfile
+import tempfile
 import types
 import unittest
 
@@ -61,7 +65,11 @@ class FakeConan:
         self.calls = []
 
         def record(name, answer=None):
-            return lambda *arguments: (self.calls.append((name, *arguments)), answer)[1]
+            def function(*arguments, **named):
+                self.calls.append((name, *arguments, named) if named else (name, *arguments))
+                return answer
+
+            return function
 
         def load(_recipe, path):
             return pathlib.Path(path).read_text(encoding="utf-8")
@@ -72,7 +80,7 @@ class FakeConan:
             "conan.tools.build": {"check_min_cppstd": record("check_min_cppstd"),
                                   "can_run": record("can_run", True)},
             "conan.tools.cmake": {"CMake": object, "cmake_layout": record("cmake_layout")},
-            "conan.tools.files": {"copy": record("copy"), "load": load},
+            "conan.tools.files": {"copy": record("copy"), "get": record("get"), "load": load},
             "conan.tools.layout": {"basic_layout": record("basic_layout")},
         }
 
@@ -98,14 +106,17 @@ class FakeConan:
                     sys.modules[name] = module
 
 
-class ConanRecipe(unittest.TestCase):
+class Recipe:
+    """What both recipes have in common: that in the root, and that for ConanCenter."""
+
     def setUp(self):
         self.conan = FakeConan()
-        self.Recipe = self.conan.load(ROOT / "conanfile.py").PushhubConan
+        self.Recipe = self.conan.load(self.folder / "conanfile.py").PushhubConan
 
     def recipe(self, os_name="Linux", **options):
         recipe = self.Recipe()
-        recipe.recipe_folder = str(ROOT)
+        recipe.recipe_folder = str(self.folder)
+        recipe.version = version()
         recipe.settings = Settings(os=os_name)
         own = {name: value for name, value in self.Recipe.default_options.items()
                if "/" not in name}
@@ -125,25 +136,17 @@ class ConanRecipe(unittest.TestCase):
         for option in own:
             self.assertEqual(self.Recipe.options[option], [True, False])
             self.assertIs(self.Recipe.default_options[option], False)
-        for option in ("asio", "with_openssl", "with_zlib"):
-            self.assertIs(self.Recipe.default_options["websocketpp/*:" + option], False)
-        for pattern in self.Recipe.exports_sources:
-            self.assertTrue(list(ROOT.glob(pattern)), pattern)
-
-    def test_version_is_that_of_the_header(self):
-        recipe = self.recipe()
-        recipe.set_version()
-        self.assertEqual(recipe.version, version())
-        self.assertRegex(recipe.version, r"^\d+\.\d+\.\d+$")
+        self.assertTrue(self.Recipe.no_copy_source)
 
     def test_requirements(self):
         recipe = self.recipe()
         recipe.requirements()
-        base = ["asio/[>=1.28 <2]", "websocketpp/0.8.2"]
+        # In this order: WebSocket++ may want a certain Asio, and the range after it takes that one.
+        base = ["websocketpp/0.8.2", self.asio]
         self.assertEqual(recipe.required, base)
-        for option, wanted in (("with_tls", "openssl/[>=1.1.1 <5]"),
+        for option, wanted in (("with_tls", self.openssl),
                                ("with_deflate", "zlib/[>=1.2.11 <2]"),
-                               ("with_json", "rapidjson/cci.20230929")):
+                               ("with_json", "rapidjson/cci.20250205")):
             recipe = self.recipe(**{option: True})
             recipe.requirements()
             self.assertEqual(recipe.required, base + [wanted])
@@ -172,23 +175,23 @@ class ConanRecipe(unittest.TestCase):
     def test_targets_are_those_of_our_own_package(self):
         recipe = self.recipe(with_tls=True, with_deflate=True, with_json=True)
         recipe.package_info()
-        self.assertEqual(recipe.cpp_info.properties["cmake_file_name"], "pushhub")
+        properties = recipe.cpp_info.properties
+        self.assertEqual(properties["cmake_file_name"], "pushhub")
+        self.assertEqual(properties["cmake_config_version_compat"], "SameMinorVersion")
         components = recipe.cpp_info.components
         targets = {name: component.properties["cmake_target_name"]
                    for name, component in components.items()}
         self.assertEqual(targets, {"base": "pushhub::pushhub", "tls": "pushhub::tls",
                                    "deflate": "pushhub::deflate", "json": "pushhub::json"})
         # Conan's target of all components would bring everything to who links the base.
-        self.assertNotIn(recipe.cpp_info.properties["cmake_target_name"], targets.values())
-        for name, component in components.items():
-            self.assertEqual((component.libdirs, component.bindirs), ([], []), name)
-            self.assertEqual(component.includedirs, ["include"])
+        self.assertNotIn(properties["cmake_target_name"], targets.values())
+        for name, part in {"root": recipe.cpp_info, **components}.items():
+            self.assertEqual((part.libdirs, part.bindirs), ([], []), name)
+            self.assertEqual(part.includedirs, ["include"])
         names = {component.properties["pkg_config_name"] for component in components.values()}
         self.assertEqual(names, {"pushhub"} | {"pushhub-" + name for name in COMPONENTS})
 
-        base = components["base"]
-        self.assertEqual(base.defines, ["ASIO_STANDALONE"])
-        self.assertEqual(base.system_libs, ["pthread"])
+        self.assertEqual(components["base"].defines, ["ASIO_STANDALONE"])
         required = {name: component.requires for name, component in components.items()}
         self.assertEqual(required, {
             "base": ["asio::asio", "websocketpp::websocketpp"],
@@ -197,10 +200,9 @@ class ConanRecipe(unittest.TestCase):
             "json": ["base", "rapidjson::rapidjson"]})
 
     def test_only_what_was_asked_for(self):
-        recipe = self.recipe(os_name="Windows")
+        recipe = self.recipe()
         recipe.package_info()
         self.assertEqual(set(recipe.cpp_info.components), {"base"})
-        self.assertEqual(recipe.cpp_info.components["base"].system_libs, [])
         for component in COMPONENTS:
             recipe = self.recipe(**{"with_" + component: True})
             recipe.requirements()
@@ -212,8 +214,15 @@ class ConanRecipe(unittest.TestCase):
                     for name in part.requires if "::" in name}
             self.assertEqual(packages, used)
 
+    def test_system_libraries(self):
+        for os_name, libraries in (("Linux", ["pthread"]), ("FreeBSD", ["pthread"]),
+                                   ("Windows", ["ws2_32", "mswsock"]), ("Macos", [])):
+            recipe = self.recipe(os_name=os_name)
+            recipe.package_info()
+            self.assertEqual(recipe.cpp_info.components["base"].system_libs, libraries, os_name)
+
     def test_test_package(self):
-        folder = ROOT / "test_package"
+        folder = self.folder / "test_package"
         Recipe = self.conan.load(folder / "conanfile.py").PushhubTestConan
         recipe = Recipe()
         required, ran = [], []
@@ -225,8 +234,96 @@ class ConanRecipe(unittest.TestCase):
         recipe.run = lambda command, env: ran.append((command, env))
         recipe.test()
         self.assertEqual(ran, [(str(pathlib.Path("bin/test_package")), "conanrun")])
-        self.assertIn("find_package(pushhub CONFIG REQUIRED)",
-                      (folder / "CMakeLists.txt").read_text(encoding="utf-8"))
+
+
+class OwnRecipe(Recipe, unittest.TestCase):
+    folder = ROOT
+    asio = "asio/[>=1.28 <2]"
+    openssl = "openssl/[>=1.1.1 <5]"
+
+    def test_version_is_that_of_the_header(self):
+        recipe = self.recipe()
+        recipe.set_version()
+        self.assertEqual(recipe.version, version())
+        self.assertRegex(recipe.version, r"^\d+\.\d+\.\d+$")
+
+    def test_takes_websocketpp_without_its_dependencies(self):
+        for option in ("asio", "with_openssl", "with_zlib"):
+            self.assertIs(self.Recipe.default_options["websocketpp/*:" + option], False)
+
+    def test_exports(self):
+        for pattern in self.Recipe.exports_sources:
+            self.assertTrue(list(ROOT.glob(pattern)), pattern)
+
+
+class ConanCenterRecipe(Recipe, unittest.TestCase):
+    """As its documentation wants it: versions without ranges, but for OpenSSL and zlib, and what the
+    dependencies' options are is the consumer's affair."""
+
+    folder = ROOT / "packaging/conan-center/all"
+    asio = "asio/1.28.1"
+    openssl = "openssl/[>=1.1.1 <4]"
+
+    def test_form(self):
+        self.assertEqual(self.Recipe.url, "https://github.com/conan-io/conan-center-index")
+        self.assertFalse(hasattr(self.Recipe, "version"))
+        self.assertEqual({name for name in self.Recipe.default_options if "/" in name}, set())
+        program = (self.folder / "test_package/test_package.cpp").read_text(encoding="utf-8")
+        self.assertLessEqual(len(program.splitlines()), 15)
+
+    def fill(self, directory, changes=None):
+        """packaging/conan_center.py with an archive as a release has it, but for the changes."""
+        archive = pathlib.Path(directory) / "archive.tar.gz"
+        files = {"x/LICENSE": "LICENSE", "x/include": "include", **(changes or {})}
+        with tarfile.open(archive, "w:gz") as tar:
+            for name, source in files.items():
+                if source:
+                    tar.add(ROOT / source, name)
+        command = [sys.executable, ROOT / "packaging/conan_center.py", archive,
+                   "https://example.org/x.tar.gz", "https://example.org", archive.parent / "recipe"]
+        return archive, subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+
+    def test_is_filled_in_for_a_release(self):
+        with tempfile.TemporaryDirectory() as directory:
+            archive, result = self.fill(directory)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            folder = archive.parent / "recipe"
+            texts = {str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+                     for path in folder.rglob("*") if path.is_file()}
+            self.assertEqual(set(texts), {"config.yml"} | {"all/" + name for name in (
+                "conandata.yml", "conanfile.py", "test_package/CMakeLists.txt",
+                "test_package/conanfile.py", "test_package/test_package.cpp")})
+            self.assertNotIn("@", "".join(texts.values()))
+            self.assertEqual(texts["config.yml"], f'versions:\n  "{version()}":\n    folder: all\n')
+            checksum = hashlib.sha256(archive.read_bytes()).hexdigest()
+            self.assertEqual(texts["all/conandata.yml"],
+                             f'sources:\n  "{version()}":\n'
+                             '    url: "https://example.org/x.tar.gz"\n'
+                             f'    sha256: "{checksum}"\n')
+
+            Filled = self.conan.load(folder / "all/conanfile.py").PushhubConan
+            self.assertEqual(Filled.homepage, "https://example.org")
+            recipe = Filled()
+            recipe.version = version()
+            recipe.conan_data = {"sources": {version(): {"url": "u", "sha256": "s"}}}
+            recipe.layout()
+            recipe.source()
+            recipe.build()
+            self.assertEqual(self.conan.calls, [
+                ("basic_layout", recipe, {"src_folder": "src"}),
+                ("get", recipe, {"url": "u", "sha256": "s", "strip_root": True})])
+
+    def test_refuses_an_archive_of_something_else(self):
+        with tempfile.TemporaryDirectory() as directory:
+            other = pathlib.Path(directory) / "version.hpp"
+            other.write_text("#define PUSHHUB_VERSION_MAJOR 99\n", encoding="utf-8")
+            for changes, message in (({"x/LICENSE": None}, "no x/LICENSE"),
+                                     ({"LICENSE": "LICENSE"}, "not everything is in one folder"),
+                                     ({"x/include/pushhub/version.hpp": other}, "has version 99")):
+                _archive, result = self.fill(directory, changes)
+                self.assertNotEqual(result.returncode, 0)
+                self.assertIn(message, result.stderr)
+                self.assertFalse((pathlib.Path(directory) / "recipe").exists())
 
 
 # ---- vcpkg ---------------------------------------------------------------------------------------
@@ -323,6 +420,19 @@ class Vcpkg(unittest.TestCase):
                              {"overlay-ports"})
         self.assertEqual([(ROOT / path).resolve() for path in configuration["overlay-ports"]],
                          [self.ports])
+
+
+# ---- CMake ---------------------------------------------------------------------------------------
+
+
+class FindModules(unittest.TestCase):
+    def test_look_for_headers_that_are_included(self):
+        included = set()
+        for header in (ROOT / "include").rglob("*.hpp"):
+            included.update(re.findall(r"#include <(.+)>", header.read_text(encoding="utf-8")))
+        for package in ("RapidJSON", "WebSocketPP"):
+            text = (ROOT / f"cmake/Find{package}.cmake").read_text(encoding="utf-8")
+            self.assertIn(re.search(r"find_path\(\S+ (\S+)", text)[1], included)
 
 
 # ---- the forge -----------------------------------------------------------------------------------

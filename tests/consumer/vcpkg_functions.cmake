@@ -44,12 +44,12 @@ endfunction()
 
 # Every .pc file has to have what it requires; here the system has what vcpkg would have installed.
 function(vcpkg_fixup_pkgconfig)
-    file(GLOB files ${CURRENT_PACKAGES_DIR}/share/pkgconfig/*.pc)
+    file(GLOB files ${CURRENT_PACKAGES_DIR}/lib/pkgconfig/*.pc)
     find_program(pkgConfig pkg-config)
     foreach(file IN LISTS files)
         get_filename_component(name ${file} NAME_WE)
         if(pkgConfig)
-            run(${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${CURRENT_PACKAGES_DIR}/share/pkgconfig
+            run(${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${CURRENT_PACKAGES_DIR}/lib/pkgconfig
                 ${pkgConfig} --print-errors --exists ${name})
         endif()
     endforeach()

@@ -473,20 +473,19 @@ TEST_CASE("A refusal belongs to the hub whose path was asked for, or to all", "[
 }
 
 TEST_CASE("Each hub is told of a refusal, also if one of them destroys another one", "[refusal]") {
-    using Hub = PushHub<LoopbackTransport>;
     const std::size_t destroyer = GENERATE(0U, 1U, 2U);
     const std::size_t victim = GENERATE(0U, 1U, 2U);
     CAPTURE(destroyer, victim);
     if (destroyer == victim) {
         return;
     }
-    std::vector<std::unique_ptr<Hub>> hubs;
+    std::vector<std::unique_ptr<RecordedHub::Hub>> hubs;
     std::vector<int> told(3);
     Options options;
     for (std::size_t i = 0; i < told.size(); ++i) {
         options.path = "/" + std::to_string(i) + "/{userId}";
-        hubs.push_back(i == 0 ? std::make_unique<Hub>(options)
-                              : std::make_unique<Hub>(*hubs.front(), options));
+        hubs.push_back(i == 0 ? std::make_unique<RecordedHub::Hub>(options)
+                              : std::make_unique<RecordedHub::Hub>(*hubs.front(), options));
         hubs.back()->onLog([&, i](const LogRecord& record) {
             if (record.event != "request refused") {
                 return;

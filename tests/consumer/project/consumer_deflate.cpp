@@ -3,12 +3,12 @@
 #include <iostream>
 
 #include <pushhub/deflate.hpp>
-#include <pushhub/pushhub.hpp>
+#include <pushhub/options.hpp>
+#include <pushhub/version.hpp>
 
 int main() {
     pushhub::Options options;
     options.compression = pushhub::permessageDeflate();
-    const pushhub::PushHub<> hub{options};
     std::cout << pushhub::version << " with zlib " << zlibVersion() << '\n';
     return 0;
 }

@@ -1,7 +1,7 @@
 #include <iostream>
 
 #include <pushhub/json/json.hpp>
-#include <pushhub/pushhub.hpp>
+#include <pushhub/version.hpp>
 
 int main() {
     pushhub::json::Router router;

@@ -1,9 +1,3 @@
-// Pushes a message to a client in memory.
-
-#include <iostream>
-#include <string>
-#include <vector>
-
 #include <pushhub/pushhub.hpp>
 #include <pushhub/transport/loopback_transport.hpp>
 
@@ -15,7 +9,5 @@ int main() {
 
     hub.sendOne("0002", "hello");
     hub.transport().poll();
-    const std::vector<std::string> texts = client->takeTexts();
-    std::cout << "pushhub " << pushhub::version << " pushed " << texts.size() << " message\n";
-    return texts == std::vector<std::string>{"hello"} ? 0 : 1;
+    return client->takeTexts().size() == 1 ? 0 : 1;
 }
