@@ -74,7 +74,7 @@ inline void fillRandom(std::array<unsigned char, 16>& bytes) {
 #else
     std::random_device device;
     for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint32_t)) {
-        const auto random = static_cast<std::uint32_t>(device());
+        const std::uint32_t random = device();
         std::memcpy(bytes.data() + i, &random, sizeof random);
     }
 #endif

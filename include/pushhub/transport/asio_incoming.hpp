@@ -128,3 +128,5 @@ private:
 };
 
 }  // namespace pushhub::detail
+
+#undef PUSHHUB_HAS_IOCP
