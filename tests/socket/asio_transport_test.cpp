@@ -30,10 +30,6 @@ using namespace pushhub;
 using namespace pushhub::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-}  // namespace
-
 TEST_CASE("a port in use is named by start, and can be tried again") {
     PushHub<> first(anyPort());
     first.start();
