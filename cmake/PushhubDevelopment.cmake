@@ -24,9 +24,15 @@ endif()
 add_library(pushhub_development INTERFACE)
 target_compile_options(pushhub_development INTERFACE
     ${PUSHHUB_WARNINGS} $<$<BOOL:${PUSHHUB_WERROR}>:-Werror>)
+# Our sources are UTF-8, and tests have more sections than an object file has by default.
 if(MSVC)
-    # Our sources are UTF-8, and tests have more sections than an object file has by default.
     target_compile_options(pushhub_development INTERFACE /utf-8 /bigobj)
+elseif(MINGW)
+    target_compile_options(pushhub_development INTERFACE -Wa,-mbig-obj)
+endif()
+if(WIN32)
+    # Windows 7, as Asio assumes with a warning.
+    target_compile_definitions(pushhub_development INTERFACE _WIN32_WINNT=0x0601)
 endif()
 if(PUSHHUB_SANITIZE)
     set(flags -fsanitize=${PUSHHUB_SANITIZE} -fno-omit-frame-pointer)

@@ -31,6 +31,12 @@ install(FILES
 # The prefix as seen from the .pc file, so that the tree can be moved.
 file(RELATIVE_PATH pcPrefix /prefix/${pkgconfigDir} /prefix)
 string(REGEX REPLACE "/$" "" pcPrefix "${pcPrefix}")
+set(pcThreads " -pthread")
+set(pcSockets)
+if(WIN32)  # where threads need no flag
+    set(pcThreads)
+    set(pcSockets " -lws2_32 -lmswsock")
+endif()
 configure_file(cmake/pushhub.pc.in ${generatedDir}/pushhub.pc @ONLY)
 install(FILES ${generatedDir}/pushhub.pc DESTINATION ${pkgconfigDir})
 

@@ -561,7 +561,7 @@ TEMPLATE_LIST_TEST_CASE("conformance: clients that do not play by the rules, 7.1
         CHECK(info.by == ClosedBy::network);
     }
     SECTION("half of the connection ends") {
-        ::shutdown(client.fd(), SHUT_WR);
+        client.endSending();
         CHECK(hub.ended("1").closes.at(0).code == CloseCode::abnormal);
         CHECK(client.waitForEnd());
     }
@@ -573,7 +573,7 @@ TEMPLATE_LIST_TEST_CASE("conformance: clients that do not play by the rules, 7.1
     }
     SECTION("half of the connection ends behind a close frame: that is a clean end") {
         client.sendBytes(clientClose(4000));
-        ::shutdown(client.fd(), SHUT_WR);
+        client.endSending();
         const CloseInfo info = hub.ended("1").closes.at(0);
         CHECK(static_cast<unsigned>(info.code) == 4000);
         CHECK(info.clean);

@@ -610,7 +610,7 @@ TEMPLATE_LIST_TEST_CASE("a client that ends its direction behind its request", "
     hub.start();
     test::SocketClient client = H::connectSocket(hub);
     client.sendBytes("GET / HTTP/1.0\r\n\r\n");
-    ::shutdown(client.fd(), SHUT_WR);
+    client.endSending();
     CHECK(client.readStatus() == 200);
     client.waitForEnd();
     CHECK(client.takeBytes() == page);

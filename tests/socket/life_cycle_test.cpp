@@ -5,8 +5,10 @@
 #include "support/socket_client.hpp"
 #include "support/wait.hpp"
 
+#ifndef _WIN32
 #include <sys/wait.h>
 #include <unistd.h>
+#endif
 
 #include <atomic>
 #include <csignal>
@@ -529,7 +531,7 @@ TEST_CASE("where the host has left its io_context, stop still says good-bye") {
     CHECK_FALSE(ofHost);
 }
 
-#ifdef __SANITIZE_THREAD__
+#if defined(__SANITIZE_THREAD__) || defined(_WIN32)
 #define PUSHHUB_TEST_NO_FORK
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)

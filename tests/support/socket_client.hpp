@@ -2,12 +2,16 @@
 
 // A blocking WebSocket client on plain sockets, for tests: every wait has a deadline.
 
+#ifdef _WIN32
+#include <pushhub/transport/asio_net.hpp>  // Winsock, which Asio starts
+#else
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#endif
 
 #include <array>
 #include <cerrno>
@@ -35,6 +39,27 @@ inline constexpr std::chrono::seconds patience{20};
 
 using protocol::clientFrame;
 
+// What POSIX and Winsock write differently.
+#ifdef _WIN32
+using Descriptor = SOCKET;
+using BufferSize = int;
+inline constexpr int closeOnExec = 0;  // nobody starts a program
+inline constexpr int noSignal = 0;
+inline constexpr int sendingEnd = SD_SEND;
+inline int pollSocket(pollfd& waiting, int time) { return ::WSAPoll(&waiting, 1, time); }
+inline void closeDescriptor(Descriptor socket) { ::closesocket(socket); }
+inline std::error_code socketError() { return {::WSAGetLastError(), std::system_category()}; }
+#else
+using Descriptor = int;
+using BufferSize = std::size_t;
+inline constexpr int closeOnExec = SOCK_CLOEXEC;
+inline constexpr int noSignal = MSG_NOSIGNAL;
+inline constexpr int sendingEnd = SHUT_WR;
+inline int pollSocket(pollfd& waiting, int time) { return ::poll(&waiting, 1, time); }
+inline void closeDescriptor(Descriptor socket) { ::close(socket); }
+inline std::error_code socketError() { return {errno, std::generic_category()}; }
+#endif
+
 class SocketClient {
 public:
     struct Frame {
@@ -59,8 +84,8 @@ public:
 
     explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
         const bool v6 = address.find(':') != std::string::npos;
-        fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        check(fd_ >= 0, "socket");
+        fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | closeOnExec, 0);
+        check(fd_ != none, "socket");
         int result = 0;
         if (v6) {
             sockaddr_in6 to{};
@@ -76,13 +101,12 @@ public:
             result = ::connect(fd_, reinterpret_cast<sockaddr*>(&to), sizeof to);
         }
         if (result != 0) {
-            const int error = errno;
+            const std::error_code error = socketError();
             disconnect();  // there will be no destructor
-            errno = error;
+            throw std::system_error(error, "connect");
         }
-        check(result == 0, "connect");
         const int on = 1;
-        ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setOption(IPPROTO_TCP, TCP_NODELAY, on);
     }
 
     /// Connects and opens a session; throws if the answer is not 101.
@@ -99,7 +123,7 @@ public:
     }
 
     SocketClient(SocketClient&& other) noexcept
-        : fd_(std::exchange(other.fd_, -1)),
+        : fd_(std::exchange(other.fd_, none)),
           layer_(std::move(other.layer_)),
           unread_(std::move(other.unread_)) {}
     SocketClient& operator=(SocketClient&& other) noexcept {
@@ -110,7 +134,7 @@ public:
     }
     ~SocketClient() { disconnect(); }
 
-    int fd() const noexcept { return fd_; }
+    Descriptor fd() const noexcept { return fd_; }
 
     void setLayer(std::unique_ptr<Layer> layer) { layer_ = std::move(layer); }
     Layer* layer() const noexcept { return layer_.get(); }
@@ -124,11 +148,12 @@ public:
     }
     void sendRaw(std::string_view bytes) {
         while (!bytes.empty()) {
-            const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+            const auto sent = ::send(fd_, bytes.data(), static_cast<BufferSize>(bytes.size()), noSignal);
             check(sent > 0, "send");
             bytes.remove_prefix(static_cast<std::size_t>(sent));
         }
     }
+    void endSending() { ::shutdown(fd_, sendingEnd); }
     void sendText(std::string_view text) { sendBytes(clientFrame(protocol::Opcode::text, text)); }
     void sendClose(CloseCode code, std::string_view reason = {}) {
         sendBytes(clientFrame(protocol::Opcode::close, protocol::closePayload(code, reason)));
@@ -230,12 +255,12 @@ public:
 
     /// Closes the socket; with `reset` the server gets an RST.
     void disconnect(bool reset = false) {
-        if (fd_ >= 0) {
+        if (fd_ != none) {
             if (reset) {
                 const linger now{1, 0};
-                ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+                setOption(SOL_SOCKET, SO_LINGER, now);
             }
-            ::close(std::exchange(fd_, -1));
+            closeDescriptor(std::exchange(fd_, none));
         }
     }
 
@@ -245,12 +270,12 @@ public:
     }
     bool readRaw(std::string& unread, std::chrono::milliseconds time = patience) {
         pollfd waiting{fd_, POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, static_cast<int>(time.count()));
+        const int ready = pollSocket(waiting, static_cast<int>(time.count()));
         if (ready <= 0) {
             throw Timeout();
         }
         std::array<char, 64 * 1024> buffer;
-        const ssize_t size = ::recv(fd_, buffer.data(), buffer.size(), 0);
+        const auto size = ::recv(fd_, buffer.data(), buffer.size(), 0);
         if (size <= 0) {
             return false;
         }
@@ -261,17 +286,23 @@ public:
     /// True if the server sends nothing for as long as this.
     bool nothingComes(std::chrono::milliseconds time) {
         pollfd waiting{fd_, POLLIN, 0};
-        return ::poll(&waiting, 1, static_cast<int>(time.count())) == 0;
+        return pollSocket(waiting, static_cast<int>(time.count())) == 0;
     }
 
 private:
     static void check(bool good, const char* what) {
         if (!good) {
-            throw std::system_error(errno, std::generic_category(), what);
+            throw std::system_error(socketError(), what);
         }
     }
 
-    int fd_ = -1;
+    template <class Value>
+    void setOption(int level, int name, const Value& value) {
+        ::setsockopt(fd_, level, name, reinterpret_cast<const char*>(&value), sizeof value);
+    }
+
+    static constexpr auto none = static_cast<Descriptor>(-1);
+    Descriptor fd_ = none;
     std::unique_ptr<Layer> layer_;
     std::string unread_;
     std::string head_;

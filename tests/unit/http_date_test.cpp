@@ -26,7 +26,12 @@ TEST_CASE("A date has the form of RFC 9110", "[http][date]") {
 }
 
 TEST_CASE("Dates are those of the C library", "[http][date]") {
-    for (std::int64_t day = -10000; day < 60000; day += 7) {
+#ifdef _WIN32
+    const std::int64_t first = 0;  // gmtime knows nothing before
+#else
+    const std::int64_t first = -10000;
+#endif
+    for (std::int64_t day = first; day < 60000; day += 7) {
         const std::time_t seconds = static_cast<std::time_t>(day * 86400 + day % 86400);
         const std::tm* const parts = std::gmtime(&seconds);
         char text[64];

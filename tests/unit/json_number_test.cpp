@@ -386,13 +386,14 @@ TEST_CASE("doubles have the fewest digits") {
             for (const std::uint64_t near : {shorter - 1, shorter, shorter + 1, shorter + 2}) {
                 const std::string text =
                     std::to_string(near) + "e" + std::to_string(decimal.point - decimal.count + 1);
-                wrong += std::strtod(text.c_str(), nullptr) == value ? 1U : 0U;
+                wrong += detail::nearestDouble(text) == value ? 1U : 0U;
             }
         }
     }
     CHECK(wrong == 0);
 }
 
+#ifndef __MINGW32__  // which has both, and a strtod that rounds differently
 TEST_CASE("without std::from_chars and std::to_chars numbers are the same") {
     std::size_t wrong = 0;
     const auto check = [&](double value) {
@@ -419,6 +420,7 @@ TEST_CASE("without std::from_chars and std::to_chars numbers are the same") {
     CHECK(detail::nearestDoubleByStrtod("1e999") == Limits::infinity());
     CHECK(detail::nearestDoubleByStrtod("-1e-999") == 0.0);
 }
+#endif
 
 TEST_CASE("the locale has no say in numbers") {
     withDecimalComma([] {

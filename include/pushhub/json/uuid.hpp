@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <random>
 #include <string>
@@ -72,8 +73,9 @@ inline void fillRandom(std::array<unsigned char, 16>& bytes) {
     ::arc4random_buf(bytes.data(), bytes.size());
 #else
     std::random_device device;
-    for (unsigned char& byte : bytes) {
-        byte = static_cast<unsigned char>(device() & 0xffU);
+    for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint32_t)) {
+        const auto random = static_cast<std::uint32_t>(device());
+        std::memcpy(bytes.data() + i, &random, sizeof random);
     }
 #endif
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <pushhub/transport/asio_connection.hpp>
+#include <pushhub/transport/asio_incoming.hpp>
 
 namespace pushhub::detail {
 
@@ -37,8 +38,9 @@ public:
             assignAcceptor(*acceptor_, options_.listenSocket);
         } else {
             openAcceptor(*acceptor_, endpoint.protocol());
-            acceptor_->set_option(Acceptor::reuse_address(true));
-            if (endpoint.protocol() == Tcp::v6() && endpoint.address().is_unspecified()) {
+            acceptor_->set_option(OwnPort());
+            const net::ip::address address = endpoint.address();
+            if (endpoint.protocol() == Tcp::v6() && (address.is_unspecified() || address.is_v4())) {
                 acceptor_->set_option(net::ip::v6_only(false));
             }
             acceptor_->bind(endpoint);
@@ -58,8 +60,8 @@ public:
 
     void waitForClients() {
         if (acceptor_) {  // unless it was closed before this came to it
-            acceptor_->async_wait(Acceptor::wait_read, AsioHandler::of<&AsioListener::acceptAll>(
-                                                           *loops_.front(), *this));
+            incoming_.wait(*acceptor_,
+                           AsioHandler::of<&AsioListener::acceptAll>(*loops_.front(), *this));
         }
     }
 
@@ -104,14 +106,12 @@ private:
             Socket socket(loop.context());
             Tcp::endpoint remote;
             NetError error;
-            acceptFrom(*acceptor_, socket, remote, error);
+            incoming_.accept(*acceptor_, socket, remote, error);
             if (error) {
                 if (wouldBlock(error)) {
                     break;
                 }
-                if (error == net::error::no_descriptors || error == net::error::no_memory ||
-                    error == net::error::no_buffer_space ||
-                    standardError(error) == std::errc::too_many_files_open_in_system) {
+                if (isExhausted(error)) {
                     exhausted(error);
                     return;
                 }
@@ -226,6 +226,7 @@ private:
     std::atomic<std::uint64_t>& nextId_;
     const MakeConnection makeConnection_;
     std::optional<Acceptor> acceptor_;
+    Incoming incoming_;
     Tcp::endpoint local_;
     std::optional<Timer> retryTimer_;
     bool exhausted_ = false;

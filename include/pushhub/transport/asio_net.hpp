@@ -147,16 +147,17 @@ inline std::string toString(const TcpEndpoint& endpoint) {
     return (address.is_v6() ? "[" + text + "]:" : text + ":") + std::to_string(endpoint.port());
 }
 
-/// Small messages leave at once: the socket option TCP_NODELAY.
-class NoDelay {
+/// A socket option that is set.
+template <int Level, int Name>
+class OptionOn {
 public:
     template <class Protocol>
     int level(const Protocol&) const noexcept {
-        return IPPROTO_TCP;
+        return Level;
     }
     template <class Protocol>
     int name(const Protocol&) const noexcept {
-        return TCP_NODELAY;
+        return Name;
     }
     template <class Protocol>
     const int* data(const Protocol&) const noexcept {
@@ -171,13 +172,28 @@ private:
     int value_ = 1;
 };
 
+/// Small messages leave at once.
+using NoDelay = OptionOn<IPPROTO_TCP, TCP_NODELAY>;
+
+/// An acceptor's port: connections of an earlier one do not keep it taken, and nobody else gets it.
+#ifdef _WIN32  // where SO_REUSEADDR lets others listen on it, too
+using OwnPort = OptionOn<SOL_SOCKET, SO_EXCLUSIVEADDRUSE>;
+#else
+using OwnPort = OptionOn<SOL_SOCKET, SO_REUSEADDR>;
+#endif
+
 using Executor = net::io_context::executor_type;
 using Socket = net::basic_stream_socket<Tcp, Executor>;
 using Acceptor = net::basic_socket_acceptor<Tcp, Executor>;
 using Timer = net::basic_waitable_timer<std::chrono::steady_clock,
                                         net::wait_traits<std::chrono::steady_clock>, Executor>;
 
-using NativeSocket = Socket::native_handle_type;
+/// What the native handles of all sockets of Asio convert to, whatever their protocol.
+#ifdef _WIN32
+using NativeSocket = SOCKET;
+#else
+using NativeSocket = int;
+#endif
 
 // Descriptors are not inherited by programs that the host starts: otherwise the port stays taken
 // and connections stay open as long as such a program lives. Where the system can, it is set by the
@@ -255,28 +271,6 @@ inline void assignAcceptor(Acceptor& acceptor, int socket) {
 #endif
 }
 
-/// Accepts a connection, like `Acceptor::accept` of an acceptor that does not block.
-inline void acceptFrom(Acceptor& acceptor, Socket& socket, TcpEndpoint& remote, NetError& error) {
-#if defined(SOCK_CLOEXEC) && !defined(__APPLE__)
-    auto size = static_cast<socklen_t>(remote.capacity());
-    const int accepted =
-        ::accept4(acceptor.native_handle(), remote.data(), &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (accepted < 0) {
-        error = lastNetError();
-        return;
-    }
-    socket.assign(remote.protocol(), accepted, error);
-    if (error) {
-        ::close(accepted);
-    }
-#else
-    acceptor.accept(socket, remote, error);
-    if (!error) {
-        setCloseOnExec(socket.native_handle());
-    }
-#endif
-}
-
 /// A socket of the operating system on its way from one owner to another.
 class SocketHandle {
 public:
@@ -306,9 +300,49 @@ private:
 
 /// An error of Asio as one that compares with std::errc: its own category does not, everywhere.
 inline std::error_code standardError(const NetError& error) noexcept {
-    return error.category() == net::error::get_system_category()
-               ? std::error_code(error.value(), std::system_category())
-               : std::error_code(error);
+    if (error.category() != net::error::get_system_category()) {
+        return error;
+    }
+#if defined(_WIN32) && !defined(_MSC_VER)  // where the standard library does not know Winsock's
+    switch (error.value()) {
+        case WSAEACCES:
+            return std::make_error_code(std::errc::permission_denied);
+        case WSAEADDRINUSE:
+            return std::make_error_code(std::errc::address_in_use);
+        case WSAEADDRNOTAVAIL:
+            return std::make_error_code(std::errc::address_not_available);
+        case WSAECONNABORTED:
+            return std::make_error_code(std::errc::connection_aborted);
+        case WSAECONNRESET:
+            return std::make_error_code(std::errc::connection_reset);
+        case WSAEMFILE:
+            return std::make_error_code(std::errc::too_many_files_open);
+        case WSAENOBUFS:
+            return std::make_error_code(std::errc::no_buffer_space);
+        case WSAETIMEDOUT:
+            return std::make_error_code(std::errc::timed_out);
+        default:
+            break;
+    }
+#endif
+    return {error.value(), std::system_category()};
+}
+
+/// True if the system lacks something to accept a connection with.
+inline bool isExhausted(const NetError& error) noexcept {
+#ifdef _WIN32
+    switch (error.value()) {
+        case ERROR_TOO_MANY_OPEN_FILES:
+        case ERROR_NOT_ENOUGH_MEMORY:
+        case ERROR_NO_SYSTEM_RESOURCES:
+            return true;
+        default:
+            break;
+    }
+#endif
+    return error == net::error::no_descriptors || error == net::error::no_memory ||
+           error == net::error::no_buffer_space ||
+           standardError(error) == std::errc::too_many_files_open_in_system;
 }
 
 /// True if nothing is wrong, and the call has to be made again later.

@@ -156,7 +156,7 @@ public:
     /// `socket.release()` of Boost.Beast, and closes it in the end. `received` is what was read
     /// from it: the whole handshake request, and whatever came behind. Any thread, while started;
     /// otherwise, or if the client has gone, the socket is closed.
-    void adopt(detail::Socket::native_handle_type socket, std::string received) {
+    void adopt(detail::NativeSocket socket, std::string received) {
         const auto handle = std::make_shared<detail::SocketHandle>(socket);
         const std::lock_guard<std::mutex> lock(loopsMutex_);
         if (listener_) {
