@@ -43,7 +43,7 @@ logged() {
 with_time_left() {
     local line begin=$SECONDS left
     while IFS= read -r line; do
-        if [[ $line =~ ^(\[| *)([0-9]+)/([0-9]+)(\]|\ Test) ]]; then
+        if [[ $line =~ ^(\[| *)([1-9][0-9]*)/([0-9]+)(\]|\ Test) ]]; then
             left=$(((SECONDS - begin) * (BASH_REMATCH[3] - BASH_REMATCH[2]) / BASH_REMATCH[2]))
             printf '%2d:%02d left ' $((left / 60)) $((left % 60))
         fi

@@ -84,10 +84,12 @@ fi
 declare -A closing
 failed=()
 run_preset() {
-    local preset=$1 launch=() target=pushhub_test_programs
+    local preset=$1 launch=() target=pushhub_test_programs at_a_time=(-j "$jobs")
     shift
     if [ "$preset" = tsan ]; then
         launch=("${spread_less[@]}")
+    elif [ "${preset%%-*}" = cross ]; then
+        at_a_time=()  # the preset knows
     elif [ "$preset" = dev ] && [ "$all" = ON ]; then
         target=all
     fi
@@ -101,7 +103,7 @@ run_preset() {
         return 1
     step "$preset: testing"
     local status=0
-    "${launch[@]}" ctest --preset "$preset" -j "$jobs" "$@" 2>&1 | with_time_left |
+    "${launch[@]}" ctest --preset "$preset" "${at_a_time[@]}" "$@" 2>&1 | with_time_left |
         tee "build/$preset-ctest.log" || status=$?
     closing[$preset]=$(grep -E '^[0-9]+% tests passed' "build/$preset-ctest.log" || true)
     return "$status"

@@ -71,8 +71,8 @@ struct HubStats {
     std::uint64_t droppedBytes = 0;
     std::uint64_t conflatedMessages = 0;  ///< Replaced by a newer one with the same key.
 
-    std::uint64_t queuedBytes = 0;  ///< In the queues of all sessions.
-    std::size_t slowSessions = 0;   ///< Sessions whose socket takes no more at the moment.
+    std::uint64_t queuedBytes = 0;   ///< In the queues of all sessions.
+    std::uint64_t slowSessions = 0;  ///< Sessions whose socket takes no more at the moment.
     /// How late the event loops are: the worst of the last seconds. Hooks that take long show here.
     std::chrono::microseconds loopLag{0};
 };

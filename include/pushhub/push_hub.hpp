@@ -428,7 +428,7 @@ public:
         stats.droppedBytes = droppedBytes_;
         stats.conflatedMessages = conflatedMessages_;
         stats.queuedBytes = counters_->queuedBytes;
-        stats.slowSessions = static_cast<std::size_t>(counters_->slowSessions.load());
+        stats.slowSessions = counters_->slowSessions;
         stats.loopLag = counters_->lag.at(std::chrono::steady_clock::now());
         return stats;
     }

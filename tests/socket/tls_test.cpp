@@ -1,7 +1,7 @@
 // What is particular to TLS. What a hub promises otherwise is tested over it too, see harness.hpp.
 
-#include "support/any_port.hpp"
 #include "support/tls.hpp"
+#include "support/any_port.hpp"
 #include "support/catch.hpp"
 #include "support/proxy_header.hpp"
 #include "support/wait.hpp"

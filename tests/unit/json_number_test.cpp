@@ -113,8 +113,11 @@ void withDecimalComma(Check check) {
         char directory[] = "/tmp/pushhub_locale_XXXXXX";
         REQUIRE(::mkdtemp(directory) != nullptr);
         const std::string path = directory;
+        // An emulator's localedef is its host's, of which the order of bytes may be another.
+        const std::string order =
+            __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? "--big-endian" : "--little-endian";
         const std::string make =
-            "localedef -i de_DE -f UTF-8 " + path + "/de_DE.UTF-8 >/dev/null 2>&1";
+            "localedef " + order + " -i de_DE -f UTF-8 " + path + "/de_DE.UTF-8 >/dev/null 2>&1";
         const bool made = std::system(make.c_str()) == 0;
         ::setenv("LOCPATH", directory, 1);
         std::setlocale(LC_NUMERIC, "de_DE.UTF-8");

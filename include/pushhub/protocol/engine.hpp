@@ -258,8 +258,7 @@ private:
     EngineEvent readPayload(Bytes& bytes) {
         const auto available = static_cast<std::uint64_t>(bytes.end - bytes.next);
         const auto size = static_cast<std::size_t>((std::min)(frame_.left, available));
-        const auto at = static_cast<std::size_t>(frame_.length - frame_.left);  // its last two bits
-        mask(bytes.next, size, frame_.key, at);
+        mask(bytes.next, size, frame_.key, frame_.length - frame_.left);
         const std::string_view piece(bytes.next, size);
         bytes.next += size;
         frame_.left -= size;
@@ -269,7 +268,7 @@ private:
 
     EngineEvent readControl(std::string_view piece) {
         if (piece.size() < frame_.length) {
-            const auto at = static_cast<std::size_t>(frame_.length - frame_.left - piece.size());
+            const auto at = static_cast<unsigned>(frame_.length - frame_.left - piece.size());
             piece.copy(control_.data() + at, piece.size());
             piece = {control_.data(), at + piece.size()};
         }

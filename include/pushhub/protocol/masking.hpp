@@ -12,10 +12,11 @@ using MaskingKey = std::array<char, 4>;
 
 /// Masks or unmasks, which is the same, `size` bytes at `data`. `at` is their place in the payload.
 /// Linear, eight bytes at a time.
-inline void mask(char* data, std::size_t size, const MaskingKey& key, std::size_t at) noexcept {
+inline void mask(char* data, std::size_t size, const MaskingKey& key, std::uint64_t at) noexcept {
+    const auto first = static_cast<unsigned>(at);  // of which the last two bits count
     char pattern[8];
     for (std::size_t i = 0; i < sizeof pattern; ++i) {
-        pattern[i] = key[(at + i) % key.size()];
+        pattern[i] = key[(first + i) % key.size()];
     }
     std::uint64_t wide;
     std::memcpy(&wide, pattern, sizeof wide);
