@@ -46,18 +46,30 @@ using BufferSize = int;
 inline constexpr int closeOnExec = 0;  // nobody starts a program
 inline constexpr int noSignal = 0;
 inline constexpr int sendingEnd = SD_SEND;
-inline int pollSocket(pollfd& waiting, int time) { return ::WSAPoll(&waiting, 1, time); }
-inline void closeDescriptor(Descriptor socket) { ::closesocket(socket); }
-inline std::error_code socketError() { return {::WSAGetLastError(), std::system_category()}; }
+inline int pollSocket(pollfd& waiting, int time) {
+    return ::WSAPoll(&waiting, 1, time);
+}
+inline void closeDescriptor(Descriptor socket) {
+    ::closesocket(socket);
+}
+inline std::error_code socketError() {
+    return {::WSAGetLastError(), std::system_category()};
+}
 #else
 using Descriptor = int;
 using BufferSize = std::size_t;
 inline constexpr int closeOnExec = SOCK_CLOEXEC;
 inline constexpr int noSignal = MSG_NOSIGNAL;
 inline constexpr int sendingEnd = SHUT_WR;
-inline int pollSocket(pollfd& waiting, int time) { return ::poll(&waiting, 1, time); }
-inline void closeDescriptor(Descriptor socket) { ::close(socket); }
-inline std::error_code socketError() { return {errno, std::generic_category()}; }
+inline int pollSocket(pollfd& waiting, int time) {
+    return ::poll(&waiting, 1, time);
+}
+inline void closeDescriptor(Descriptor socket) {
+    ::close(socket);
+}
+inline std::error_code socketError() {
+    return {errno, std::generic_category()};
+}
 #endif
 
 class SocketClient {
@@ -148,7 +160,8 @@ public:
     }
     void sendRaw(std::string_view bytes) {
         while (!bytes.empty()) {
-            const auto sent = ::send(fd_, bytes.data(), static_cast<BufferSize>(bytes.size()), noSignal);
+            const auto sent =
+                ::send(fd_, bytes.data(), static_cast<BufferSize>(bytes.size()), noSignal);
             check(sent > 0, "send");
             bytes.remove_prefix(static_cast<std::size_t>(sent));
         }

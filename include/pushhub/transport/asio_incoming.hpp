@@ -32,7 +32,9 @@ public:
     Incoming() = default;
     Incoming(const Incoming&) = delete;
     Incoming& operator=(const Incoming&) = delete;
-    ~Incoming() { closeSocket(); }
+    ~Incoming() {
+        closeSocket();
+    }
 
     /// Calls `ready`, which has to keep this object, when `accept` has something to tell.
     template <class Handler>
