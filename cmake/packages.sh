@@ -95,6 +95,7 @@ is_there() {
     g++-*-linux-gnu*) has_command "${1#g++-}-g++" ;;
     g++-mingw-w64-x86-64-posix) has_command x86_64-w64-mingw32-g++-posix ;;
     qemu-user) has_command qemu-s390x ;;
+    wine64) [ -x /usr/lib/wine/wine64 ] ;;
     pkg-config) has_command pkg-config ;;
     llvm) has_command llvm-symbolizer ;;
     libclang-rt-dev)

@@ -96,7 +96,7 @@ TEST_CASE("programs that the host starts inherit no descriptor of a hub") {
     const bool given = GENERATE(false, true);
     int listening = -1;
     if (given) {
-        listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        listening = ::socket(AF_INET, SOCK_STREAM | closeOnExec, 0);
         REQUIRE(::listen(listening, 5) == 0);
         options.listenSocket = listening;
     }
@@ -123,7 +123,7 @@ TEST_CASE("programs that the host starts inherit no descriptor of a hub") {
 
 #ifndef _WIN32
 TEST_CASE("a socket that listens already can be given") {
-    const int listening = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int listening = ::socket(AF_INET, SOCK_STREAM | closeOnExec, 0);
     sockaddr_in local{};
     local.sin_family = AF_INET;
     local.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -164,7 +164,7 @@ TEST_CASE("a socket that listens already can be given") {
           "started 127.0.0.1 " + std::to_string(ntohs(local.sin_port)) + " /websocket/{userId}");
     ::close(listening);
 
-    const int datagrams = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const int datagrams = ::socket(AF_INET, SOCK_DGRAM | closeOnExec, 0);
     for (const int wrong : {listening, datagrams}) {
         options.listenSocket = wrong;
         PushHub<> other(options);

@@ -58,8 +58,16 @@ inline std::error_code socketError() {
 #else
 using Descriptor = int;
 using BufferSize = std::size_t;
+#ifdef SOCK_CLOEXEC
 inline constexpr int closeOnExec = SOCK_CLOEXEC;
+#else
+inline constexpr int closeOnExec = 0;
+#endif
+#ifdef MSG_NOSIGNAL
 inline constexpr int noSignal = MSG_NOSIGNAL;
+#else
+inline constexpr int noSignal = 0;
+#endif
 inline constexpr int sendingEnd = SHUT_WR;
 inline int pollSocket(pollfd& waiting, int time) {
     return ::poll(&waiting, 1, time);
@@ -97,6 +105,10 @@ public:
     explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
         const bool v6 = address.find(':') != std::string::npos;
         fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | closeOnExec, 0);
+#ifdef SO_NOSIGPIPE
+        const int on = 1;
+        ::setsockopt(fd_, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
         check(fd_ != none, "socket");
         int result = 0;
         if (v6) {
