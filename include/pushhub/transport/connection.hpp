@@ -16,6 +16,7 @@
 
 #include <pushhub/close_code.hpp>
 #include <pushhub/compression.hpp>
+#include <pushhub/detail/rate_limiter.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/http/body.hpp>
 #include <pushhub/http/date.hpp>
@@ -319,11 +320,14 @@ private:
         bool deaf = false;        // it broke the protocol: nothing that follows can be read
     };
 
-    // Only while `Options` limit what the client may send; each is when the limit is reached if
-    // the client goes on at the rate it may (the generic cell rate algorithm, ITU-T I.371).
+    // Only while `Options` limit what the client may send.
     struct InboundRate {
-        TimePoint messages;
-        TimePoint bytes;
+        detail::RateLimiter messages;
+        detail::RateLimiter bytes;
+
+        TimePoint reached() const noexcept {
+            return (std::max)(messages.reached(), bytes.reached());
+        }
     };
 
     // A sign of life that is waited for: the answer to a ping or, while the socket takes nothing,
@@ -371,7 +375,7 @@ private:
     void flushPongs();
     void peerClosed(CloseCode code, std::string_view reason);
 
-    void countInbound(TimePoint InboundRate::*due, std::uint64_t amount, std::uint64_t perSecond);
+    void countInbound(detail::RateLimiter& rate, std::uint64_t amount, std::uint64_t perSecond);
     void heardPong(std::string_view payload);
     void ping();
     bool pinging() const noexcept { return watch_ && watch_->pinged != TimePoint(); }
@@ -826,7 +830,7 @@ inline std::error_code PendingHandshake::reject(HttpResponse response) {
 inline void Connection::readFrames(char* data, std::size_t size) {
     channel_->figures.bytesIn += size;
     if (inboundRate_) {
-        countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
+        countInbound(inboundRate_->bytes, size, options().maxInboundBytesPerSecond);
     }
     if (unread_) {
         unread_->bytes.append(data, size);
@@ -888,7 +892,7 @@ inline void Connection::takeTurn() {
 inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
     if (inboundRate_ && event <= protocol::EngineEvent::pong &&
         event != protocol::EngineEvent::needMore) {
-        countInbound(&InboundRate::messages, 1, options().maxInboundMessagesPerSecond);
+        countInbound(inboundRate_->messages, 1, options().maxInboundMessagesPerSecond);
     }
     switch (event) {
         case protocol::EngineEvent::needMore:
@@ -1343,7 +1347,7 @@ inline void Connection::schedule() noexcept {
         next = (std::min)(next, pingDue());
     }
     if ((pausedFor_ & tooFast) != 0) {
-        next = (std::min)(next, (std::max)(inboundRate_->messages, inboundRate_->bytes));
+        next = (std::min)(next, inboundRate_->reached());
     }
     if (next == (TimePoint::max)()) {
         loop_->disarmTimer(*this);
@@ -1410,8 +1414,7 @@ inline void Connection::checkDeadlines() {
         beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
         return;
     }
-    if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->messages &&
-        now >= inboundRate_->bytes) {
+    if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->reached()) {
         endPause(tooFast);
     }
     if (blocked_) {
@@ -1522,18 +1525,14 @@ inline void Connection::heardPong(std::string_view payload) {
     }
 }
 
-inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t amount,
+inline void Connection::countInbound(detail::RateLimiter& rate, std::uint64_t amount,
                                      std::uint64_t perSecond) {
     if (perSecond == 0 || phase_ != Phase::open) {
         return;
     }
     const TimePoint now = loop_->now();
-    TimePoint& full = (*inboundRate_).*due;
-    // What a client sends while the loop is held up comes at once, and is no more than it may.
-    full = (std::max)(full, now - std::chrono::seconds(1) - loop_->heldUp(now)) +
-           std::chrono::duration_cast<TimePoint::duration>(
-               std::chrono::nanoseconds(1'000'000'000 * amount / perSecond));
-    if (full <= now) {
+    rate.count(now, amount, perSecond, loop_->heldUp(now));
+    if (rate.reached() <= now) {
         return;
     }
     if (options().whenInboundTooFast == RatePolicy::close) {
