@@ -231,6 +231,9 @@ public:
         }
     }
 
+    /// True for a session that closes, or does so after the time of `leaveAfter`.
+    bool leaving() const noexcept { return phase_ != Phase::open || leaves_ != 0; }
+
     /// The system's clock was set: `LoopContext::wallTime` has jumped.
     void clockWasSet() noexcept {
         if (phase_ == Phase::open && admitted_) {

@@ -146,6 +146,9 @@ public:
         const auto count = static_cast<std::int64_t>(channel->sessions.size());
         std::int64_t i = 0;
         forEach(channel->sessions, [&](Connection& connection) {
+            if (connection.leaving()) {
+                return;  // by an earlier round, or by itself
+            }
             const auto share = spread * i++ / count;
             connection.orCut([&] {
                 if (share.count() > 0) {
