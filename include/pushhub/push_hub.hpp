@@ -969,6 +969,8 @@ private:
         }
     }
 
+    bool takesHttp() const noexcept override { return static_cast<bool>(httpHook_); }
+
     std::optional<HttpResponse> onHttp(const HttpRequest& request) override {
         std::optional<HttpResponse> response;
         const bool good = guarded(nullptr, "onHttp", [&] {

@@ -239,6 +239,11 @@ public:
         connectionFailed(connection, "PROXY header refused", reason);
     }
 
+    bool takesHttp() const noexcept override {
+        return std::any_of(channels_.begin(), channels_.end(),
+                           [](const auto& channel) { return channel->handler->takesHttp(); });
+    }
+
     void routeHandshake(Connection& connection, HttpRequest request) override {
         const protocol::UpgradeCheck check = protocol::checkUpgrade(request);
         if (check.status != 101) {
