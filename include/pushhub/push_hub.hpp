@@ -155,12 +155,10 @@ public:
             transport_->stop(*this,
                              std::chrono::milliseconds(0));  // now nobody waits for this loop
         }
-        {
-            const std::lock_guard<std::mutex> lock(life_->deferred);
-            life_->hub = nullptr;
-        }
         stopNow(std::chrono::seconds(5));
         hooks_->hubGone = true;
+        const std::lock_guard<std::mutex> lock(life_->deferred);
+        life_->hub = nullptr;
     }
 
     // Hooks: set them before `start`, or std::logic_error is thrown -------------------------

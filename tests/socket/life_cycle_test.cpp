@@ -372,6 +372,20 @@ TEST_CASE("of two stops the earlier deadline counts") {
     }
 }
 
+TEST_CASE("a destructor waits for seconds, also if a hook has begun a stop of an hour") {
+    Options options = optionsOf("/hub/{userId}");
+    options.closeTimeout = 1h;
+    auto hub = std::make_unique<PushHub<>>(options);
+    hub->onMessage([&](SessionPtr, std::string_view) { hub->stop(1h); });
+    hub->start();
+    auto client = SocketClient::open(hub->port(), "/hub/a");
+    client.sendText("stop");
+    CHECK(client.readClose() == CloseCode::goingAway);
+    const auto begin = Clock::now();
+    hub.reset();
+    CHECK(Clock::now() - begin < pushhub::test::patience);
+}
+
 TEST_CASE("onLog of start and stop may make any life-cycle call") {
     PushHub<> hub(optionsOf("/hub/{userId}"));
     std::vector<std::string> said;
