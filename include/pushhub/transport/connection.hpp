@@ -232,6 +232,9 @@ public:
         }
     }
 
+    /// True for a session that closes, or does so after the time of `leaveAfter`.
+    bool leaving() const noexcept { return phase_ != Phase::open || leaves_ != 0; }
+
     /// The system's clock was set: `LoopContext::wallTime` has jumped.
     void clockWasSet() noexcept {
         if (phase_ == Phase::open && admitted_) {
@@ -354,7 +357,10 @@ private:
     void route(HttpRequest request);
     void refuse(int status, const char* reason);
     const HttpRequest* requestOfHandshake() const noexcept {
-        return handshake_ && handshake_->pending ? &handshake_->pending->request() : nullptr;
+        return !handshake_           ? nullptr
+               : handshake_->pending ? &handshake_->pending->request()
+               : handshake_->body    ? &handshake_->body->request
+                                     : nullptr;
     }
     std::string negotiate(const UpgradeAnswer& answer, const HttpRequest& request);
     void holdBack(const char* data, std::size_t size);
@@ -606,7 +612,7 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     }
     const std::string rest(bytes.substr(result.consumed));
     handshake_ = std::make_unique<HandshakeState>();
-    if (request.hasBody() && !protocol::isUpgradeRequest(request)) {
+    if (request.hasBody() && !protocol::isUpgradeRequest(request) && loop_->takesHttp()) {
         beginBody(std::move(request), rest);
         return;
     }

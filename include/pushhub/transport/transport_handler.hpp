@@ -63,6 +63,9 @@ public:
     /// handshake is answered now or later.
     virtual bool onHandshake(PendingHandshake& handshake) = 0;
 
+    /// False if `onHttp` never has an answer: then no body is read for it.
+    virtual bool takesHttp() const noexcept = 0;
+
     /// Offers a request that is no handshake. Nothing if this handler has no answer.
     virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) = 0;
 
