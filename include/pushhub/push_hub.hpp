@@ -29,6 +29,7 @@
 #include <pushhub/detail/text_list.hpp>
 #include <pushhub/detail/time.hpp>
 #include <pushhub/detail/unique_function.hpp>
+#include <pushhub/detail/wait_until.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/handshake.hpp>
@@ -508,8 +509,8 @@ private:
     public:
         LifeLock(std::shared_ptr<Life> life, TimePoint time) {
             std::unique_lock<std::mutex> lock(life->mutex);
-            if (life->changed.wait_until(lock, time,
-                                         [&] { return life->holder == std::thread::id(); })) {
+            if (detail::waitUntil(life->changed, lock, time,
+                                  [&] { return life->holder == std::thread::id(); })) {
                 life->holder = std::this_thread::get_id();
                 life_ = std::move(life);
             }
