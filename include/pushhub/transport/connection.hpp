@@ -413,7 +413,6 @@ private:
     void endPause(PauseReason reason);
     void enqueueBroadcast(FrameRun run, OverflowPolicy whenFull);
     void writeBroadcasts();
-    static std::uint32_t wholeMessages(const FrameRun& run, std::size_t written) noexcept;
     void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
@@ -1118,7 +1117,7 @@ inline void Connection::writeBroadcasts() {
             left.messages += log[positions[i]].run.messages;
         }
         if (i < count) {
-            left.messages += wholeMessages(log[positions[i]].runFor(window()), written);
+            left.messages += log[positions[i]].runFor(window()).wholeFrames(written);
         }
         if (error) {
             held_ = left;
@@ -1140,33 +1139,19 @@ inline void Connection::writeBroadcasts() {
     }
 }
 
-inline std::uint32_t Connection::wholeMessages(const FrameRun& run, std::size_t written) noexcept {
-    std::uint32_t whole = 0;
-    for (const char* frame = run.data(); protocol::frameSize(frame) <= written; ++whole) {
-        written -= protocol::frameSize(frame);
-        frame += protocol::frameSize(frame);
-    }
-    return whole;
-}
-
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
 inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_t written) {
     const OverflowPolicy whenFull = entry.whenFull;
     FrameRun rest = entry.runFor(window());
-    while (written > 0) {
-        const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
-        if (size > written) {
-            FrameRun started = rest;
-            started.end = rest.begin + size;
-            started.messages = 1;
-            budget_.add(size - written, 1);
-            queue_.pushRest(loop_->queuePool(), std::move(started), written);
-            channel_->figures.queuedBytes += size - written;
-            written = size;
-        }
-        written -= size;
-        rest.begin += size;
-        --rest.messages;
+    while (written > 0 && written >= rest.firstSize()) {
+        written -= rest.skipFirst();
+    }
+    if (written > 0) {
+        FrameRun started = rest.takeFirst();
+        const std::uint32_t left = started.size() - written;
+        budget_.add(left, 1);
+        queue_.pushRest(loop_->queuePool(), std::move(started), written);
+        channel_->figures.queuedBytes += left;
     }
     if (rest.messages > 0) {
         enqueueBroadcast(std::move(rest), whenFull);
@@ -1186,11 +1171,7 @@ inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) 
     }
     // Not all of it has room: as much as has, frame by frame.
     while (run.messages > 0) {
-        FrameRun one = run;
-        one.end = run.begin + static_cast<std::uint32_t>(protocol::frameSize(run.data()));
-        one.messages = 1;
-        run.begin = one.end;
-        --run.messages;
+        FrameRun one = run.takeFirst();
         const SendBudget::Outcome outcome =
             budget_.reserve(one.size(), 1, options().queueLimits(), true);
         if (outcome == SendBudget::Outcome::accepted) {
