@@ -372,6 +372,33 @@ TEST_CASE("of two stops the earlier deadline counts") {
     }
 }
 
+TEST_CASE("a hub that is destroyed in a handler of the host's does not keep it") {
+    for (const bool stop : {true, false}) {
+        asio::io_context context;
+        auto hub = std::make_unique<PushHub<>>(optionsOf("/hub/{userId}"), context);
+        auto begin = Clock::now();
+        auto end = begin;
+        hub->onOpen([&](SessionPtr) {
+            asio::post(context, [&] {
+                begin = Clock::now();
+                if (stop) {
+                    hub->stop();
+                }
+                hub.reset();
+                end = Clock::now();
+            });
+        });
+        hub->start();
+        SocketClient client(hub->port());
+        client.sendBytes(handshakeRequest("/hub/a"));
+        context.run();  // until nothing of the hub is left
+        CHECK(client.readStatus() == 101);
+        CHECK(client.readClose() == CloseCode::goingAway);
+        CHECK(begin < end);
+        CHECK(end - begin < 2s);
+    }
+}
+
 TEST_CASE("a destructor waits for seconds, also if a hook has begun a stop of an hour") {
     Options options = optionsOf("/hub/{userId}");
     options.closeTimeout = 1h;

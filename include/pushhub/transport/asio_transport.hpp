@@ -409,7 +409,8 @@ private:
         if (hostContext_) {
             wait(loops, *finished, forEver, givenUp);
             const auto& loop = loops.front();
-            while (!loop->quiet() && !loop->onLoop() && !loop->isDeserted() &&
+            const bool here = onLoop();  // then the handlers that are left come after this one
+            while (!here && !loop->quiet() && !loop->isDeserted() &&
                    std::chrono::steady_clock::now() < givenUp) {
                 std::this_thread::sleep_for(pause);
             }
