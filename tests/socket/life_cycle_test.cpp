@@ -374,6 +374,43 @@ TEST_CASE("of two stops the earlier deadline counts") {
     }
 }
 
+TEST_CASE("a hub that is destroyed on a thread of the host's does not keep it") {
+    const bool inHook = GENERATE(true, false);
+    const bool stopped = GENERATE(true, false);
+    for (int i = 0; i < (stopped ? 100 : 1); ++i) {  // the thread that stops may be anywhere
+        asio::io_context context;
+        auto hub = std::make_unique<PushHub<>>(optionsOf("/hub/{userId}"), context);
+        auto begin = Clock::now();
+        auto end = begin;
+        const auto destroy = [&] {
+            if (stopped) {
+                hub->stop();
+                const auto until = Clock::now() + i % 10 * 300us;
+                while (Clock::now() < until) {
+                }
+            }
+            begin = Clock::now();
+            hub.reset();
+            end = Clock::now();
+        };
+        hub->onOpen([&](SessionPtr) {
+            if (inHook) {
+                destroy();
+            } else {
+                asio::post(context, destroy);
+            }
+        });
+        hub->start();
+        SocketClient client(hub->port());
+        client.sendBytes(handshakeRequest("/hub/a"));
+        context.run();  // until nothing of the hub is left
+        CHECK(client.readStatus() == 101);
+        CHECK(client.readClose() == CloseCode::goingAway);
+        CHECK(begin < end);
+        CHECK(end - begin < 2s);
+    }
+}
+
 TEST_CASE("a destructor waits for seconds, also if a hook has begun a stop of an hour") {
     Options options = optionsOf("/hub/{userId}");
     options.closeTimeout = 1h;

@@ -131,6 +131,8 @@ public:
         wait(loops, leaving->left, forEver, givenUp);
         if (remove(handler)) {
             close(loops, givenUp);
+        } else if (here) {
+            waitForClose(loops);
         }
     }
 
@@ -409,7 +411,8 @@ private:
         if (hostContext_) {
             wait(loops, *finished, forEver, givenUp);
             const auto& loop = loops.front();
-            while (!loop->quiet() && !loop->onLoop() && !loop->isDeserted() &&
+            const bool here = onLoop();  // then the handlers that are left come after this one
+            while (!here && waitingHere_ == 0 && !loop->quiet() && !loop->isDeserted() &&
                    std::chrono::steady_clock::now() < givenUp) {
                 std::this_thread::sleep_for(pause);
             }
@@ -437,14 +440,7 @@ private:
             return latch.waitUntil(deadline);
         }
         for (;;) {
-            for (const auto& loop : loops) {
-                if (loop->onLoop()) {
-                    loop->help();
-                } else if (hostContext_ && (here || loop->isDeserted() ||
-                                            std::chrono::steady_clock::now() >= givenUp)) {
-                    loop->drive(&detail::AsioConnection::visit);
-                }
-            }
+            standIn(loops, here || std::chrono::steady_clock::now() >= givenUp);
             const auto now = std::chrono::steady_clock::now();
             if (latch.waitUntil((std::min)(deadline, now + pause))) {
                 return true;
@@ -453,6 +449,31 @@ private:
                 return false;
             }
         }
+    }
+
+    // What the loops cannot do themselves: one is in the hook that waits here, or is a host's that
+    // has left it, or that is not waited for.
+    void standIn(const Loops& loops, bool forHost) {
+        for (const auto& loop : loops) {
+            if (loop->onLoop()) {
+                loop->help();
+            } else if (hostContext_ && (forHost || loop->isDeserted())) {
+                loop->drive(&detail::AsioConnection::visit);
+            }
+        }
+    }
+
+    // Another thread closes the listener, for which it may need the loop that waits here.
+    void waitForClose(const Loops& loops) {
+        ++waitingHere_;
+        std::unique_lock<std::mutex> lock(mutex_);
+        while (closing_ && members_.empty()) {
+            lock.unlock();
+            standIn(loops, true);
+            lock.lock();
+            closed_.wait_for(lock, pause, [this] { return !closing_; });
+        }
+        --waitingHere_;
     }
 
     static constexpr auto forEver = (std::chrono::steady_clock::time_point::max)();
@@ -470,6 +491,7 @@ private:
     bool closing_ = false;  // the last handler leaves
     long process_ = 0;      // that opened the listener
     std::condition_variable closed_;
+    std::atomic<unsigned> waitingHere_{0};  // on loops, until another thread has closed
     std::mutex laterMutex_;
     std::vector<Later> later_;
     mutable std::mutex loopsMutex_;  // for readers of the next two
