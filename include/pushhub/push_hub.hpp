@@ -491,8 +491,9 @@ private:
             if (message.type == MessageType::text) {
                 std::invoke(hook, session, message.data);
             } else {
-                session->connection().close(CloseCode::unsupportedData, "only text is taken here",
-                                            ClosedBy::hub, Errc::unsupportedData);
+                session->connection().close(CloseCode::unsupportedData,
+                                            "binary messages not supported", ClosedBy::hub,
+                                            Errc::unsupportedData);
             }
         };
     }

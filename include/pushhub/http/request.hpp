@@ -392,7 +392,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
     const std::size_t firstSpace = line.find(' ');
     const std::size_t lastSpace = line.rfind(' ');
     if (firstSpace == std::string_view::npos || firstSpace == lastSpace) {
-        return invalid(400, "the request line has not three parts");
+        return invalid(400, "malformed request line");
     }
     const std::string_view method = line.substr(0, firstSpace);
     std::string_view target = line.substr(firstSpace + 1, lastSpace - firstSpace - 1);
@@ -408,7 +408,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
         return invalid(400, "the HTTP version is malformed");
     }
     if (version[5] != '1') {
-        return invalid(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+        return invalid(505, "HTTP version not supported");
     }
     if (target.size() > limits.maxTargetBytes) {
         return invalid(414, "the request target is too long");

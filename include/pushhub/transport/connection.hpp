@@ -1420,8 +1420,8 @@ inline void Connection::checkDeadlines() {
         }
         if (options().stallTimeout.count() > 0 && stalls(now)) {
             if (!loop_->extendTimer(*this)) {
-                beginClose(CloseCode::tryAgainLater, "client takes nothing", ClosedBy::hub,
-                           Errc::stalled, true);
+                beginClose(CloseCode::tryAgainLater, "write stalled", ClosedBy::hub, Errc::stalled,
+                           true);
             }
             return;
         }
@@ -1537,7 +1537,7 @@ inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t 
         return;
     }
     if (options().whenInboundTooFast == RatePolicy::close) {
-        beginClose(CloseCode::policyViolation, "too much at once", ClosedBy::hub,
+        beginClose(CloseCode::policyViolation, "rate limit exceeded", ClosedBy::hub,
                    Errc::inboundTooFast, true);
     } else {
         pauseReading(tooFast);

@@ -718,7 +718,7 @@ private:
             }
             const detail::RefPtr<Connection> connection(largest);
             connection->orCut([&] {
-                connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
+                connection->beginClose(CloseCode::tryAgainLater, "total queue limit exceeded",
                                        ClosedBy::hub, Errc::hubQueueFull, true);
             });
         }
