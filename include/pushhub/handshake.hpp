@@ -48,6 +48,7 @@ struct Acceptance {
 /// A client's request for a session, before the session exists. The hook decides immediately, or
 /// keeps the handshake and decides later from any thread, within `Options::decisionTimeout`. The
 /// effects of the decision, such as onOpen, happen after the hook has returned, or on the loop.
+///
 /// Queries are valid before the decision only, from one thread at a time.
 class Handshake : public std::enable_shared_from_this<Handshake> {
 public:

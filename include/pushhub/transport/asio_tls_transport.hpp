@@ -11,10 +11,14 @@ namespace pushhub {
 
 /// WebSocket over TLS 1.2 and 1.3, with OpenSSL: `PushHub<AsioTlsTransport> hub(options,
 /// tlsOptions)` or `hub(options, tlsOptions, ioContext)`. Apart from the encryption it is an
-/// `AsioTransport`. A socket taken over by `adopt` also begins with TLS: the bytes read from it are
-/// part of the TLS stream. `Options::handshakeTimeout` includes the TLS handshake; if the handshake
-/// fails, the connection is aborted, `HubStats::handshakesTlsFailed` counts it, and the log has the
-/// reason. A client that sends plain HTTP gets 400.
+/// `AsioTransport`.
+///
+/// A socket taken over by `adopt` also begins with TLS: the bytes read from it are part of the TLS
+/// stream.
+///
+/// `Options::handshakeTimeout` includes the TLS handshake; if the handshake fails, the connection
+/// is aborted, `HubStats::handshakesTlsFailed` counts it, and the log has the reason. A client that
+/// sends plain HTTP gets 400.
 class AsioTlsTransport : public AsioTransport {
 public:
     /// Throws std::invalid_argument naming the option, its value and the reason.
