@@ -46,7 +46,7 @@ constexpr CloseCode closeCodeFor(int httpStatus) noexcept {
                                                    : CloseCode::internalError;
 }
 
-/// Who ended a session.
+/// The side that ended a session.
 enum class ClosedBy : std::uint8_t {
     peer,    ///< The client sent the first close frame.
     host,    ///< The application called `Session::close`, or stopped the hub.
