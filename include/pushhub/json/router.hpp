@@ -31,10 +31,9 @@ struct RouterOptions {
 
 /// Why a message reached no handler.
 struct RouteError {
-    std::error_code code;  ///< A `json::Errc`.
-    std::size_t offset =
-        0;  ///< Byte offset in the message; for the object as a whole, that of its '{'.
-    std::string reason;  ///< For a log: always one line of ASCII of limited length.
+    std::error_code code;    ///< A `json::Errc`.
+    std::size_t offset = 0;  ///< Byte in the message; for the object as a whole, of its '{'.
+    std::string reason;      ///< For a log: always one line of ASCII of limited length.
 };
 
 /// The text of an object's member, if it is there and is a string; of several the first. The view
