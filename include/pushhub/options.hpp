@@ -208,6 +208,8 @@ struct Options {
                                             std::to_string(value) + ", expected " + expected);
             }
         };
+        checkOption(listenSocket >= -1, "listenSocket", listenSocket,
+                    "a descriptor, or -1 for none");
         checkOption(loops <= 1024, "loops", loops, "at most 1024 (0: one per core)");
         checkOption(maxMessageSize >= 1 && maxMessageSize <= std::size_t{1} << 30, "maxMessageSize",
                     maxMessageSize, "from 1 byte to 1 GiB");

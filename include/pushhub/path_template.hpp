@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/ascii.hpp>
 #include <pushhub/http/url.hpp>
 #include <pushhub/protocol/utf8.hpp>
 
@@ -91,13 +92,12 @@ private:
     }
     /// In quotes, control characters as \xNN: a NUL would end the message of the exception.
     static std::string quote(std::string_view text) {
-        constexpr std::string_view digits = "0123456789abcdef";
         std::string quoted = "\"";
         for (const char c : text) {
             if (hasControlCharacter({&c, 1})) {
                 quoted += "\\x";
-                quoted += digits[static_cast<unsigned char>(c) / 16];
-                quoted += digits[static_cast<unsigned char>(c) % 16];
+                quoted += detail::hexDigits[static_cast<unsigned char>(c) / 16];
+                quoted += detail::hexDigits[static_cast<unsigned char>(c) % 16];
             } else {
                 quoted += c;
             }

@@ -27,7 +27,9 @@
 #include <pushhub/config.hpp>  // early: it refuses what cannot work
 #include <pushhub/detail/process.hpp>
 #include <pushhub/detail/text_list.hpp>
+#include <pushhub/detail/time.hpp>
 #include <pushhub/detail/unique_function.hpp>
+#include <pushhub/detail/wait_until.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/fwd.hpp>
 #include <pushhub/handshake.hpp>
@@ -155,12 +157,10 @@ public:
             transport_->stop(*this,
                              std::chrono::milliseconds(0));  // now nobody waits for this loop
         }
-        {
-            const std::lock_guard<std::mutex> lock(life_->deferred);
-            life_->hub = nullptr;
-        }
         stopNow(std::chrono::seconds(5));
         hooks_->hubGone = true;
+        const std::lock_guard<std::mutex> lock(life_->deferred);
+        life_->hub = nullptr;
     }
 
     // Hooks: set them before `start`, otherwise std::logic_error is thrown ------------------
@@ -254,22 +254,24 @@ public:
                 "can wait");
         }
         refuseIfForked("run");
-        std::unique_lock<std::mutex> lock(life_->mutex);
-        const std::uint64_t before = life_->stops;
-        if (state_ == State::idle && !life_->stopped) {
+        const std::shared_ptr<Life> life = life_;  // the hub may be destroyed meanwhile
+        std::unique_lock<std::mutex> lock(life->mutex);
+        const std::uint64_t before = life->stops;
+        if (state_ == State::idle && !life->stopped) {
             lock.unlock();
             startIfIdle(true);
             lock.lock();
         }
-        life_->changed.wait(lock, [&] { return life_->stopped || life_->stops != before; });
-        life_->stopped = false;
+        life->changed.wait(lock, [&] { return life->stopped || life->stops != before; });
+        life->stopped = false;
     }
 
     /// Refuses new handshakes, closes every session with 1001 after sending its accepted messages,
     /// and aborts those that have not ended by the deadline; onClose is called for each. When it
-    /// returns, no hook is running and the port is free; the hub can be started again. In a hook,
-    /// or in a handler of the host's io_context, it only starts the shutdown and returns.
-    /// Elsewhere, do not call it while holding a lock that a hook takes.
+    /// returns, no hook is running and the port is free; the hub can be started again. If another
+    /// thread is already stopping it, the earlier deadline applies. In a hook, or in a handler of
+    /// the host's io_context, it only starts the shutdown and returns. Elsewhere, do not call it
+    /// while holding a lock that a hook takes.
     ///
     /// In a host's io_context the threads that run it continue to call the hooks. Only if these
     /// have left it, or have not reached the hub 5 s after the deadline, this thread calls the
@@ -448,7 +450,7 @@ private:
         bool stopped = false;  // since the last start, and no `run` has returned on account of it
         std::uint64_t stops = 0;
 
-        std::atomic<std::thread::id> holder{};  // the thread that has `lifeMutex_`
+        std::atomic<std::thread::id> holder{};  // of the `LifeLock`
     };
 
     PushHub(std::shared_ptr<Transport> transport, std::shared_ptr<const Options> listenerOptions,
@@ -504,21 +506,33 @@ private:
 
     // Life, continued ------------------------------------------------------------------------
 
-    // `lifeMutex_`, and who has it.
+    using TimePoint = std::chrono::steady_clock::time_point;
+
+    // Start, stop and the setting of hooks, one at a time. Null if another thread still has it at
+    // that time.
     class LifeLock {
     public:
-        explicit LifeLock(PushHub& hub) : LifeLock(hub, std::unique_lock(hub.lifeMutex_)) {}
-        LifeLock(PushHub& hub, std::unique_lock<std::mutex> lock)
-            : life_(*hub.life_), lock_(std::move(lock)) {
-            life_.holder = std::this_thread::get_id();
+        LifeLock(std::shared_ptr<Life> life, TimePoint time) {
+            std::unique_lock<std::mutex> lock(life->mutex);
+            if (detail::waitUntil(life->changed, lock, time,
+                                  [&] { return life->holder == std::thread::id(); })) {
+                life->holder = std::this_thread::get_id();
+                life_ = std::move(life);
+            }
         }
-        LifeLock(const LifeLock&) = delete;
-        LifeLock& operator=(const LifeLock&) = delete;
-        ~LifeLock() { life_.holder = std::thread::id(); }
+        LifeLock(LifeLock&&) noexcept = default;
+        LifeLock& operator=(LifeLock&&) noexcept = default;
+        ~LifeLock() {
+            if (life_) {
+                const std::lock_guard<std::mutex> lock(life_->mutex);
+                life_->holder = std::thread::id();
+                life_->changed.notify_all();
+            }
+        }
+        explicit operator bool() const noexcept { return life_ != nullptr; }
 
     private:
-        Life& life_;
-        const std::unique_lock<std::mutex> lock_;
+        std::shared_ptr<Life> life_;
     };
 
     bool holdsLife() const noexcept { return life_->holder == std::this_thread::get_id(); }
@@ -534,13 +548,11 @@ private:
         if (holdsLife()) {
             refuse(" in a hook that start() or stop() of the hub calls");
         }
-        std::unique_lock<std::mutex> lock(lifeMutex_, std::defer_lock);
-        if (!transport_->onLoop()) {
-            lock.lock();
-        } else if (!lock.try_lock()) {
+        LifeLock lock(life_, transport_->onLoop() ? TimePoint() : (TimePoint::max)());
+        if (!lock) {
             refuse(" in a hook while another thread starts or stops the hub");
         }
-        return LifeLock(*this, std::move(lock));
+        return lock;
     }
 
     std::uint64_t stops() const {
@@ -594,7 +606,13 @@ private:
     // those before it.
     void stopNow(std::chrono::milliseconds deadline,
                  std::optional<std::uint64_t> stops = std::nullopt) {
-        const LifeLock lock(*this);
+        LifeLock lock(life_,
+                      detail::saturatedAdd(std::chrono::steady_clock::now(),
+                                           (std::max)(deadline, std::chrono::milliseconds(0))));
+        if (!lock) {
+            cutSessions();
+            lock = LifeLock(life_, (TimePoint::max)());
+        }
         if (state_ == State::idle) {
             rememberStop();
             return;
@@ -612,6 +630,27 @@ private:
         ++life_->stops;
         life_->stopped = true;
         life_->changed.notify_all();
+    }
+
+    // Another thread stops, and has more time than this one had.
+    void cutSessions() {
+        const std::lock_guard<std::mutex> lock(life_->mutex);  // it is not started again meanwhile
+        if (state_ != State::stopping) {
+            return;
+        }
+        for (const std::string& userId : registry_.userIds()) {
+            registry_.find(userId).forEach([](const SessionPtr& session) {
+                Command command;
+                command.task = detail::makeTask([session] {
+                    session->connection().orCut([&] {
+                        session->connection().beginClose(
+                            CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
+                    });
+                    session->connection().abort(Errc::deadlineReached);
+                });
+                session->connection().loop().submit(std::move(command));
+            });
+        }
     }
 
     void rememberStop() {
@@ -974,6 +1013,8 @@ private:
         }
     }
 
+    bool takesHttp() const noexcept override { return static_cast<bool>(httpHook_); }
+
     std::optional<HttpResponse> onHttp(const HttpRequest& request) override {
         std::optional<HttpResponse> response;
         const bool good = guarded(nullptr, "onHttp", [&] {
@@ -1223,7 +1264,6 @@ private:
     enum class State : std::uint8_t { idle, starting, running, stopping };
     std::atomic<State> state_{State::idle};
     std::atomic<long> process_{0};  // that started it
-    std::mutex lifeMutex_;          // start, stop and the setting of hooks, one at a time
     const std::shared_ptr<Life> life_ = std::make_shared<Life>();
 };
 

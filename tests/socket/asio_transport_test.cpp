@@ -14,6 +14,7 @@
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <optional>
@@ -848,12 +849,31 @@ TEST_CASE("the time for a handshake includes the PROXY header") {
     Options options = behindProxy();
     options.handshakeTimeout = 200ms;
     PushHub<> hub(options);
+    Events<std::string> refusals;
+    hub.onLog([&](const LogRecord& record) {
+        if (record.fieldCount > 0 && record.event.find("refused") != std::string_view::npos) {
+            refusals.add(std::string(record.event) + " " + std::string(record.fields[0].value));
+        }
+    });
     hub.start();
     SocketClient silent(hub.port());
     SocketClient half(hub.port());
     half.sendBytes("PROXY TCP4 192.0.2.1");
+    SocketClient behind(hub.port());
+    behind.sendBytes("PROXY TCP4 192.0.2.1 127.0.0.1 51234 443\r\n");
     CHECK(silent.waitForEnd());
+    CHECK(silent.takeBytes().empty());
     CHECK(half.waitForEnd());
+    CHECK(half.takeBytes().empty());
+    CHECK(behind.readStatus() == 408);
+    REQUIRE(refusals.waitFor(2));
+    std::vector<std::string> lines = refusals.all();
+    std::sort(lines.begin(), lines.end());
+    CHECK(lines[0] == "PROXY header refused it is not complete");
+    CHECK(lines[1] == "handshake refused 408");
+    { SocketClient(hub.port()).sendBytes(proxyV2(0x21, 0x11, proxyAddresses).substr(0, 20)); }
+    REQUIRE(refusals.waitFor(3));
+    CHECK(refusals.all()[2] == lines[0]);
     CHECK(hub.sessionCount() == 0);
 }
 

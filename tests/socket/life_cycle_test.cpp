@@ -349,6 +349,45 @@ TEST_CASE("a stop that comes before run is not lost, and counts once") {
     running.join();
 }
 
+TEST_CASE("of two stops the earlier deadline counts") {
+    for (const bool rude : {true, false}) {
+        Options options = optionsOf("/hub/{userId}");
+        options.closeTimeout = 1h;
+        options.stopSpread = rude ? 0ms : 1h;  // its close would come much later
+        PushHub<> hub(options);
+        std::atomic<int> closes{0};
+        hub.onClose([&](SessionPtr, const CloseInfo& info) {
+            closes += info.code == CloseCode::goingAway && !info.clean ? 1 : 0;
+        });
+        hub.start();
+        auto first = SocketClient::open(hub.port(), "/hub/a");
+        auto second = SocketClient::open(hub.port(), "/hub/b");
+        CHECK(eventually([&] { return hub.sessionCount() == 2; }));
+        std::thread stopping([&] { hub.stop(1h); });
+        CHECK(eventually([&] { return !hub.isRunning(); }));
+        hub.stop(20ms);
+        CHECK(hub.sessionCount() == 0);
+        stopping.join();
+        CHECK(closes == 2);
+        hub.start();
+        SocketClient::open(hub.port(), "/hub/a");
+    }
+}
+
+TEST_CASE("a destructor waits for seconds, also if a hook has begun a stop of an hour") {
+    Options options = optionsOf("/hub/{userId}");
+    options.closeTimeout = 1h;
+    auto hub = std::make_unique<PushHub<>>(options);
+    hub->onMessage([&](SessionPtr, std::string_view) { hub->stop(1h); });
+    hub->start();
+    auto client = SocketClient::open(hub->port(), "/hub/a");
+    client.sendText("stop");
+    CHECK(client.readClose() == CloseCode::goingAway);
+    const auto begin = Clock::now();
+    hub.reset();
+    CHECK(Clock::now() - begin < pushhub::test::patience);
+}
+
 TEST_CASE("onLog of start and stop may make any life-cycle call") {
     PushHub<> hub(optionsOf("/hub/{userId}"));
     std::vector<std::string> said;
@@ -586,6 +625,31 @@ TEST_CASE("a forked child may stop and destroy its copy of the hub, and the pare
     CHECK(client.readText() == "still here");
     hub->stop(20ms);
     waiting.join();
+}
+
+TEST_CASE("a forked child may not start a hub on its parent's listener, but one of its own") {
+    PushHub<> hub(optionsOf("/hub/{userId}"));
+    PushHub<> idle(hub, optionsOf("/idle/{userId}"));
+    hub.start();
+    CHECK(inChild([&] {
+              int refused = 0;
+              PushHub<> added(hub, optionsOf("/added/{userId}"));
+              for (PushHub<>* one : {&added, &idle}) {
+                  try {
+                      one->start();
+                  } catch (const std::logic_error&) {
+                      ++refused;
+                  }
+                  one->stop();
+              }
+              PushHub<> own(optionsOf("/own/{userId}"));
+              own.start();
+              SocketClient::open(own.port(), "/own/a");
+              own.stop(20ms);
+              std::_Exit(refused);
+          }) == 2);
+    idle.start();
+    SocketClient::open(hub.port(), "/idle/a");
 }
 
 TEST_CASE("a process ends by std::exit in a hook, with a hub that lives as long") {

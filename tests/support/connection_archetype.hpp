@@ -32,6 +32,7 @@ public:
     bool onLoop() const noexcept override { return true; }
     std::chrono::steady_clock::time_point now() const noexcept override { return {}; }
     const Options& listenerOptions() const noexcept override { return options_; }
+    bool takesHttp() const noexcept override { return true; }
     void routeHandshake(Connection&, HttpRequest) override {}
     void refused(const Connection&, int, std::string_view, const HttpRequest*) noexcept override {}
     void connectionOpened(Connection&) override {}
@@ -73,6 +74,7 @@ public:
         return std::make_shared<detail::HubCounters>();
     }
     bool onHandshake(PendingHandshake&) override { return false; }
+    bool takesHttp() const noexcept override { return true; }
     std::optional<HttpResponse> onHttp(const HttpRequest&) override { return {}; }
     void onOpen(Connection&) noexcept override {}
     void onFirstMessage(Connection&, const Message&) override {}

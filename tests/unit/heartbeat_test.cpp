@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -308,4 +309,36 @@ TEST_CASE("stop spreads its closes over the time that the options say", "[stop_s
         CHECK(times[i] - times[i - 10] >= 900ms);  // a tenth in each second
     }
     CHECK(times.back() - times.front() <= 10s);
+}
+
+TEST_CASE("Closes are spread as far, also if a hook destroys another hub meanwhile",
+          "[stop_spread]") {
+    Options options;
+    options.stopSpread = 10s;
+    options.maxQueueMessages = 1;
+    options.whenQueueFull = OverflowPolicy::dropNewest;
+    RecordedHub hub(options);
+    Options others;
+    others.path = "/others/{userId}";
+    auto other = std::make_unique<RecordedHub>(hub, others);
+    hub.hub.onDropped([&](const SessionPtr&, const Dropped&) { other.reset(); });
+    hub.hub.start();
+    other->hub.start();
+    const auto first = hub.connect("1");
+    const auto second = hub.connect("2");
+    first->setReading(false, 0);
+    hub.hub.sendAll("fills its queue");
+    hub.poll();
+    CHECK(other);
+    hub.hub.sendAll("is dropped as the session is closed");
+    const auto begin = hub.hub.transport().now();
+    hub.whenClosed = [&](const SessionPtr& session, const CloseInfo&) {
+        if (session->userId() == "2") {
+            CHECK(hub.hub.transport().now() - begin < 6s);  // the second half of the spread
+            CHECK(hub.hub.transport().now() - begin >= 5s);
+        }
+    };
+    hub.hub.stop(20s);
+    CHECK(hub.count("close 2") == 1);
+    CHECK_FALSE(other);
 }

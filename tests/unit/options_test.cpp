@@ -58,6 +58,7 @@ TEST_CASE("An option out of range is named together with its value", "[options]"
          [](Options& o) { o.maxTotalQueueBytes = 1024 * 1024 - 1; }},
         {"whenQueueFull", "4",
          [](Options& o) { o.whenQueueFull = pushhub::OverflowPolicy::inherit; }},
+        {"listenSocket", "-2", [](Options& o) { o.listenSocket = -2; }},
         {"proxyProtocol", "true", [](Options& o) { o.proxyProtocol = true; }},
         {"stallTimeout", "-1", [](Options& o) { o.stallTimeout = -1ms; }},
         {"stopSpread", "-1", [](Options& o) { o.stopSpread = -1ms; }},

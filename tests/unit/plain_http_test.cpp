@@ -213,6 +213,27 @@ TEST_CASE("What no hook answers", "[http]") {
     CHECK(has(post, "Allow: GET, OPTIONS\r\n"));
 }
 
+TEST_CASE("Where no hub has a hook, no body is waited for", "[http]") {
+    RecordedHub recorded;
+    recorded.hub.start();
+    const auto answerTo = [&](const std::string& bytes) {
+        const auto client = recorded.hub.transport().connectRaw();
+        client->sendBytes(bytes);
+        recorded.poll();
+        return client;
+    };
+    for (const std::string headers :
+         {"Content-Length: 10\r\n", "Content-Length: 99999999\r\n",
+          "Transfer-Encoding: chunked\r\n", "Content-Length: 10\r\nExpect: 100-continue\r\n"}) {
+        const auto client = answerTo(head("POST /elsewhere HTTP/1.1", headers));
+        CHECK(client->response().find("HTTP/1.1 404") == 0);
+        client->sendBytes("0123456789GET / HTTP/1.1\r\n\r\n");  // it is a body, and not read
+        recorded.poll();
+        CHECK(bodyOf(client) == "not found\n");
+        CHECK(answerTo(head("POST /websocket/1 HTTP/1.1", headers))->status() == 405);
+    }
+}
+
 TEST_CASE("A hook of any hub on the listener comes before the hub whose path it is", "[http]") {
     RecordedHub first;
     Options options;

@@ -356,6 +356,9 @@ TEST_CASE("Every refusal is logged with status, reason, address and path, and co
     const auto request = [](const std::string& line, const std::string& headers = {}) {
         return line + "\r\nHost: here\r\n" + headers + "\r\n";
     };
+    hub.recorded.hub.stop();
+    hub.recorded.hub.onHttp([](const HttpRequest&) { return std::nullopt; });
+    hub.recorded.hub.start();
     hub.connect("/websocket/there");
     struct Row {
         std::string bytes;
@@ -415,6 +418,23 @@ TEST_CASE("Every refusal is logged with status, reason, address and path, and co
         hub.recorded.advance(600ms);
         CHECK(hub.recorded.hub.stats().refusals[408] == 2);
         CHECK(hub.lines.size() == 5);
+    }
+    SECTION("those of a request whose body does not come") {
+        const std::string post =
+            request("POST /upload?token=secret HTTP/1.1", "Content-Length: 9\r\n");
+        for (const bool ends : {true, false}) {
+            hub.lines.clear();
+            const auto client = hub.raw(post + "a");
+            if (ends) {
+                client->endSending();
+            }
+            hub.recorded.advance(1100ms);
+            CHECK(client->status() == (ends ? 400 : 408));
+            REQUIRE(hub.lines.size() == 1);
+            CHECK(hub.lines[0].find("request refused status=" + std::to_string(client->status())) ==
+                  0);
+            CHECK(hub.lines[0].find(" path=/upload") == hub.lines[0].size() - 13);
+        }
     }
     SECTION("one that leaves is none") {
         hub.lines.clear();

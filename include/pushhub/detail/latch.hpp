@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <mutex>
 
+#include <pushhub/detail/wait_until.hpp>
+
 namespace pushhub::detail {
 
 /// Counts down as loops report that they are done; another thread waits for it.
@@ -28,7 +30,7 @@ public:
 
     bool waitUntil(std::chrono::steady_clock::time_point deadline) {
         std::unique_lock<std::mutex> lock(mutex_);
-        return changed_.wait_until(lock, deadline, [this] { return count_ == 0; });
+        return detail::waitUntil(changed_, lock, deadline, [this] { return count_ == 0; });
     }
 
     bool done() {

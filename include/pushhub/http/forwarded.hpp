@@ -156,7 +156,6 @@ inline std::string toString(const IpAddress& address) {
             gapLength = end - i;
         }
     }
-    constexpr std::string_view digits = "0123456789abcdef";
     for (std::size_t i = 0; i < 8; ++i) {
         if (i == gap) {
             out += "::";
@@ -172,7 +171,7 @@ inline std::string toString(const IpAddress& address) {
             const unsigned digit = (groups[i] >> shift) & 0xfU;
             started = started || digit != 0 || shift == 0;
             if (started) {
-                out += digits[digit];
+                out += hexDigits[digit];
             }
         }
     }

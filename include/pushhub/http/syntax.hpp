@@ -6,6 +6,8 @@
 #include <cstring>
 #include <string_view>
 
+#include <pushhub/detail/ascii.hpp>
+
 /// Character classes and list syntax that requests and responses share (RFC 9110, section 5).
 namespace pushhub::detail {
 
@@ -25,24 +27,6 @@ constexpr bool isTokenChar(char c) {
     return tokenTable[static_cast<unsigned char>(c)];
 }
 
-constexpr bool isDigit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-/// The value of a hexadecimal digit, or -1.
-constexpr int hexValue(char c) {
-    if (isDigit(c)) {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    if (c >= 'A' && c <= 'F') {
-        return c - 'A' + 10;
-    }
-    return -1;
-}
-
 /// A token of RFC 9110, section 5.6.2: at least one character.
 constexpr bool isToken(std::string_view text) {
     for (const char c : text) {
@@ -51,23 +35,6 @@ constexpr bool isToken(std::string_view text) {
         }
     }
     return !text.empty();
-}
-
-constexpr char toLowerAscii(char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
-}
-
-/// ASCII only, whatever the locale: header names and tokens are ASCII.
-constexpr bool equalsIgnoreCase(std::string_view a, std::string_view b) {
-    if (a.size() != b.size()) {
-        return false;
-    }
-    for (std::size_t i = 0; i < a.size(); ++i) {
-        if (a[i] != b[i] && toLowerAscii(a[i]) != toLowerAscii(b[i])) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /// Without the spaces and tabs at both ends (OWS).

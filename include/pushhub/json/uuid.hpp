@@ -8,7 +8,10 @@
 #include <cstring>
 #include <random>
 #include <string>
+#include <string_view>
 #include <system_error>
+
+#include <pushhub/detail/ascii.hpp>
 
 #if defined(__linux__)
 #include <pthread.h>
@@ -92,7 +95,7 @@ inline std::string uuidV4() {
     bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0fU) | 0x40U);  // version 4
     bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3fU) | 0x80U);  // variant of RFC 9562
 
-    constexpr char digits[] = "0123456789abcdef";
+    constexpr std::string_view digits = pushhub::detail::hexDigits;
     std::string text;
     text.reserve(36);
     for (std::size_t i = 0; i < bytes.size(); ++i) {

@@ -256,7 +256,8 @@ public:
             for (const Hub& present : hubs_) {
                 if (hub.labels == present.labels) {
                     throw std::invalid_argument("prometheusText: two hubs with the labels '" +
-                                                join(hub.labels) + "'");
+                                                join(hub.labels) +
+                                                "', expected some that tell them apart");
                 }
             }
         }

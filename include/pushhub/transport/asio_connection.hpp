@@ -102,7 +102,14 @@ protected:
         socket_->shutdown(Socket::shutdown_send, ignored);
     }
 
+    // HTTP comes behind it.
+    bool isBeforeHttp() noexcept override { return proxyWait_ != nullptr; }
+
     void closeSocket() noexcept override {
+        if (proxyWait_ && !proxyWait_->bytes.empty()) {
+            asioLoop().proxyHeaderRefused(*this, "it is not complete");
+        }
+        proxyWait_.reset();
         socket_.reset();
         place_.reset();
     }
@@ -139,6 +146,7 @@ private:
             return;
         }
         if (header.status == ProxyHeader::State::invalid) {
+            proxyWait_.reset();
             asioLoop().proxyHeaderRefused(*this, header.reason);
             abort(Errc::connectionLost);
             return;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pushhub/detail/rate_limiter.hpp>
 #include <pushhub/transport/asio_connection.hpp>
 #include <pushhub/transport/asio_incoming.hpp>
 
@@ -86,6 +87,8 @@ public:
     }
 
 private:
+    using Clock = std::chrono::steady_clock;
+
     void acceptAll() {
         try {
             acceptSome();
@@ -95,11 +98,10 @@ private:
     }
 
     void acceptSome() {
-        using Clock = std::chrono::steady_clock;
         // Those that are dealt to this loop are read from at once, so their handshakes are in here.
         for (auto now = Clock::now(), end = now + EventLoop::slice; acceptor_ && now < end;
              now = Clock::now()) {
-            if (isTooEarly()) {
+            if (isTooEarly(now)) {
                 return;
             }
             AsioLoop& loop = leastBusy();
@@ -118,7 +120,7 @@ private:
                 continue;  // that client has gone before we came
             }
             exhausted_ = false;
-            countAccepted();
+            countAccepted(now);
             std::unique_ptr<AddressLimit::Place> place;
             if (const char* const full = enter(remote, place)) {
                 loops_.front()->refused({0, full, toString(remote)});
@@ -169,25 +171,18 @@ private:
         retryTimer_->async_wait(AsioHandler::of<&AsioListener::acceptAll>(*loops_.front(), *this));
     }
 
-    // True if as many have come in this second as may; then the next ones wait in the listener's
-    // queue until their time has come (generic cell rate algorithm, with a second's worth at once).
-    bool isTooEarly() {
-        if (options_.maxConnectionsPerSecond == 0) {
+    // Beyond the rate the next ones wait in the listener's queue.
+    bool isTooEarly(Clock::time_point now) {
+        if (rate_.reached() <= now) {
             return false;
         }
-        const auto now = std::chrono::steady_clock::now();
-        if (rateReached_ > now) {
-            acceptAt(rateReached_);
-            return true;
-        }
-        rateReached_ = (std::max)(rateReached_, now - std::chrono::seconds(1));
-        return false;
+        acceptAt(rate_.reached());
+        return true;
     }
 
-    void countAccepted() {
+    void countAccepted(Clock::time_point now) {
         if (options_.maxConnectionsPerSecond > 0) {
-            rateReached_ +=
-                std::chrono::nanoseconds(1'000'000'000 / options_.maxConnectionsPerSecond);
+            rate_.count(now, 1, options_.maxConnectionsPerSecond);
         }
     }
 
@@ -222,7 +217,7 @@ private:
     const std::vector<RefPtr<AsioLoop>> loops_;
     const Options options_;
     const RefPtr<AddressGate> gate_;
-    std::chrono::steady_clock::time_point rateReached_{};
+    RateLimiter rate_;
     std::atomic<std::uint64_t>& nextId_;
     const MakeConnection makeConnection_;
     std::optional<Acceptor> acceptor_;

@@ -18,6 +18,7 @@
 #include <pushhub/detail/cpu_count.hpp>
 #include <pushhub/detail/insist.hpp>
 #include <pushhub/detail/latch.hpp>
+#include <pushhub/detail/process.hpp>
 #include <pushhub/detail/time.hpp>
 #include <pushhub/detail/unique_function.hpp>
 #include <pushhub/transport/asio_listener.hpp>
@@ -58,8 +59,13 @@ public:
         }
         members_.reserve(members_.size() + 1);  // before there is something to undo
         const bool first = members_.empty();
+        if (!first && process_ != detail::currentProcess()) {
+            throw std::logic_error(
+                "pushhub: start() in a child process of the one that opened the listener");
+        }
         if (first) {
             open();
+            process_ = detail::currentProcess();
         }
         members_.push_back({&handler, nullptr});
         try {
@@ -459,9 +465,10 @@ private:
     const detail::Tcp::endpoint endpoint_;
     const detail::MakeConnection makeConnection_;
     detail::net::io_context* const hostContext_;
-    std::mutex mutex_;  // of the next three; nobody waits for a loop with it
+    std::mutex mutex_;  // of the next four; nobody waits for a loop with it
     std::vector<Member> members_;
     bool closing_ = false;  // the last handler leaves
+    long process_ = 0;      // that opened the listener
     std::condition_variable closed_;
     std::mutex laterMutex_;
     std::vector<Later> later_;

@@ -16,6 +16,7 @@
 
 #include <pushhub/close_code.hpp>
 #include <pushhub/compression.hpp>
+#include <pushhub/detail/rate_limiter.hpp>
 #include <pushhub/error.hpp>
 #include <pushhub/http/body.hpp>
 #include <pushhub/http/date.hpp>
@@ -230,6 +231,9 @@ public:
         }
     }
 
+    /// True for a session that is closing, or will close after the time of `leaveAfter`.
+    bool leaving() const noexcept { return phase_ != Phase::open || leaves_ != 0; }
+
     /// The system clock was changed: `LoopContext::wallTime` has jumped.
     void clockWasSet() noexcept {
         if (phase_ == Phase::open && admitted_) {
@@ -318,11 +322,14 @@ private:
         bool deaf = false;        // it broke the protocol: nothing that follows can be read
     };
 
-    // Only while `Options` limit what the client may send; each is when the limit is reached if
-    // the client goes on at the rate it may (the generic cell rate algorithm, ITU-T I.371).
+    // Only while `Options` limit what the client may send.
     struct InboundRate {
-        TimePoint messages;
-        TimePoint bytes;
+        detail::RateLimiter messages;
+        detail::RateLimiter bytes;
+
+        TimePoint reached() const noexcept {
+            return (std::max)(messages.reached(), bytes.reached());
+        }
     };
 
     // A sign of life that is waited for: the answer to a ping or, while the socket takes nothing,
@@ -349,7 +356,10 @@ private:
     void route(HttpRequest request);
     void refuse(int status, const char* reason);
     const HttpRequest* requestOfHandshake() const noexcept {
-        return handshake_ && handshake_->pending ? &handshake_->pending->request() : nullptr;
+        return !handshake_           ? nullptr
+               : handshake_->pending ? &handshake_->pending->request()
+               : handshake_->body    ? &handshake_->body->request
+                                     : nullptr;
     }
     std::string negotiate(const UpgradeAnswer& answer, const HttpRequest& request);
     void holdBack(const char* data, std::size_t size);
@@ -370,7 +380,7 @@ private:
     void flushPongs();
     void peerClosed(CloseCode code, std::string_view reason);
 
-    void countInbound(TimePoint InboundRate::*due, std::uint64_t amount, std::uint64_t perSecond);
+    void countInbound(detail::RateLimiter& rate, std::uint64_t amount, std::uint64_t perSecond);
     void heardPong(std::string_view payload);
     void ping();
     bool pinging() const noexcept { return watch_ && watch_->pinged != TimePoint(); }
@@ -402,7 +412,6 @@ private:
     void endPause(PauseReason reason);
     void enqueueBroadcast(FrameRun run, OverflowPolicy whenFull);
     void writeBroadcasts();
-    static std::uint32_t wholeMessages(const FrameRun& run, std::size_t written) noexcept;
     void queueRest(const BroadcastLog::Entry& entry, std::uint32_t written);
     void queueControl(FramePtr frame);
     void sendRaw(std::string_view bytes);
@@ -601,7 +610,7 @@ inline void Connection::readHandshake(char* data, std::size_t size) {
     }
     const std::string rest(bytes.substr(result.consumed));
     handshake_ = std::make_unique<HandshakeState>();
-    if (request.hasBody() && !protocol::isUpgradeRequest(request)) {
+    if (request.hasBody() && !protocol::isUpgradeRequest(request) && loop_->takesHttp()) {
         beginBody(std::move(request), rest);
         return;
     }
@@ -825,7 +834,7 @@ inline std::error_code PendingHandshake::reject(HttpResponse response) {
 inline void Connection::readFrames(char* data, std::size_t size) {
     channel_->figures.bytesIn += size;
     if (inboundRate_) {
-        countInbound(&InboundRate::bytes, size, options().maxInboundBytesPerSecond);
+        countInbound(inboundRate_->bytes, size, options().maxInboundBytesPerSecond);
     }
     if (unread_) {
         unread_->bytes.append(data, size);
@@ -887,7 +896,7 @@ inline void Connection::takeTurn() {
 inline void Connection::handle(protocol::EngineEvent event, protocol::Engine& engine) {
     if (inboundRate_ && event <= protocol::EngineEvent::pong &&
         event != protocol::EngineEvent::needMore) {
-        countInbound(&InboundRate::messages, 1, options().maxInboundMessagesPerSecond);
+        countInbound(inboundRate_->messages, 1, options().maxInboundMessagesPerSecond);
     }
     switch (event) {
         case protocol::EngineEvent::needMore:
@@ -1107,7 +1116,7 @@ inline void Connection::writeBroadcasts() {
             left.messages += log[positions[i]].run.messages;
         }
         if (i < count) {
-            left.messages += wholeMessages(log[positions[i]].runFor(window()), written);
+            left.messages += log[positions[i]].runFor(window()).wholeFrames(written);
         }
         if (error) {
             held_ = left;
@@ -1129,33 +1138,19 @@ inline void Connection::writeBroadcasts() {
     }
 }
 
-inline std::uint32_t Connection::wholeMessages(const FrameRun& run, std::size_t written) noexcept {
-    std::uint32_t whole = 0;
-    for (const char* frame = run.data(); protocol::frameSize(frame) <= written; ++whole) {
-        written -= protocol::frameSize(frame);
-        frame += protocol::frameSize(frame);
-    }
-    return whole;
-}
-
 // A frame that has left in part must be finished whatever the limits say; those behind it are new.
 inline void Connection::queueRest(const BroadcastLog::Entry& entry, std::uint32_t written) {
     const OverflowPolicy whenFull = entry.whenFull;
     FrameRun rest = entry.runFor(window());
-    while (written > 0) {
-        const auto size = static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
-        if (size > written) {
-            FrameRun started = rest;
-            started.end = rest.begin + size;
-            started.messages = 1;
-            budget_.add(size - written, 1);
-            queue_.pushRest(loop_->queuePool(), std::move(started), written);
-            channel_->figures.queuedBytes += size - written;
-            written = size;
-        }
-        written -= size;
-        rest.begin += size;
-        --rest.messages;
+    while (written > 0 && written >= rest.firstSize()) {
+        written -= rest.skipFirst();
+    }
+    if (written > 0) {
+        FrameRun started = rest.takeFirst();
+        const std::uint32_t left = started.size() - written;
+        budget_.add(left, 1);
+        queue_.pushRest(loop_->queuePool(), std::move(started), written);
+        channel_->figures.queuedBytes += left;
     }
     if (rest.messages > 0) {
         enqueueBroadcast(std::move(rest), whenFull);
@@ -1175,11 +1170,7 @@ inline void Connection::enqueueBroadcast(FrameRun run, OverflowPolicy whenFull) 
     }
     // Not all of it has room: as much as has, frame by frame.
     while (run.messages > 0) {
-        FrameRun one = run;
-        one.end = run.begin + static_cast<std::uint32_t>(protocol::frameSize(run.data()));
-        one.messages = 1;
-        run.begin = one.end;
-        --run.messages;
+        FrameRun one = run.takeFirst();
         const SendBudget::Outcome outcome =
             budget_.reserve(one.size(), 1, options().queueLimits(), true);
         if (outcome == SendBudget::Outcome::accepted) {
@@ -1342,7 +1333,7 @@ inline void Connection::schedule() noexcept {
         next = (std::min)(next, pingDue());
     }
     if ((pausedFor_ & tooFast) != 0) {
-        next = (std::min)(next, (std::max)(inboundRate_->messages, inboundRate_->bytes));
+        next = (std::min)(next, inboundRate_->reached());
     }
     if (next == (TimePoint::max)()) {
         loop_->disarmTimer(*this);
@@ -1409,8 +1400,7 @@ inline void Connection::checkDeadlines() {
         beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
         return;
     }
-    if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->messages &&
-        now >= inboundRate_->bytes) {
+    if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->reached()) {
         endPause(tooFast);
     }
     if (blocked_) {
@@ -1521,18 +1511,14 @@ inline void Connection::heardPong(std::string_view payload) {
     }
 }
 
-inline void Connection::countInbound(TimePoint InboundRate::*due, std::uint64_t amount,
+inline void Connection::countInbound(detail::RateLimiter& rate, std::uint64_t amount,
                                      std::uint64_t perSecond) {
     if (perSecond == 0 || phase_ != Phase::open) {
         return;
     }
     const TimePoint now = loop_->now();
-    TimePoint& full = (*inboundRate_).*due;
-    // What a client sends while the loop is held up comes at once, and is no more than it may.
-    full = (std::max)(full, now - std::chrono::seconds(1) - loop_->heldUp(now)) +
-           std::chrono::duration_cast<TimePoint::duration>(
-               std::chrono::nanoseconds(1'000'000'000 * amount / perSecond));
-    if (full <= now) {
+    rate.count(now, amount, perSecond, loop_->heldUp(now));
+    if (rate.reached() <= now) {
         return;
     }
     if (options().whenInboundTooFast == RatePolicy::close) {

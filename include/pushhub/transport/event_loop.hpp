@@ -146,6 +146,9 @@ public:
         const auto count = static_cast<std::int64_t>(channel->sessions.size());
         std::int64_t i = 0;
         forEach(channel->sessions, [&](Connection& connection) {
+            if (connection.leaving()) {
+                return;  // by an earlier round, or by itself
+            }
             const auto share = spread * i++ / count;
             connection.orCut([&] {
                 if (share.count() > 0) {
@@ -234,6 +237,11 @@ public:
     /// A trusted proxy has sent no header of the PROXY protocol, or a malformed one.
     void proxyHeaderRefused(const Connection& connection, std::string_view reason) noexcept {
         connectionFailed(connection, "PROXY header refused", reason);
+    }
+
+    bool takesHttp() const noexcept override {
+        return std::any_of(channels_.begin(), channels_.end(),
+                           [](const auto& channel) { return channel->handler->takesHttp(); });
     }
 
     void routeHandshake(Connection& connection, HttpRequest request) override {

@@ -135,6 +135,9 @@ public:
 
     virtual const Options& listenerOptions() const noexcept = 0;
 
+    /// False if no handler looks at plain HTTP requests, so that their bodies need not be read.
+    virtual bool takesHttp() const noexcept = 0;
+
     /// Finds the handler whose handshake or page this is.
     virtual void routeHandshake(Connection& connection, HttpRequest request) = 0;
 

@@ -29,6 +29,36 @@ struct FrameRun {
     /// Bytes. A control frame that waits may still be replaced by another, of another size.
     std::uint32_t size() const noexcept { return messages > 0 ? end - begin : frame->size(); }
     const char* data() const noexcept { return frame->data() + begin; }
+
+    // For a run of messages:
+
+    /// Bytes of its first frame.
+    std::uint32_t firstSize() const noexcept {
+        return static_cast<std::uint32_t>(protocol::frameSize(data()));
+    }
+    /// Moves past its first frame, and returns the bytes of it.
+    std::uint32_t skipFirst() noexcept {
+        const std::uint32_t size = firstSize();
+        begin += size;
+        --messages;
+        return size;
+    }
+    /// Moves past its first frame, and returns it as a run.
+    FrameRun takeFirst() {
+        FrameRun first = *this;
+        first.end = begin + skipFirst();
+        first.messages = 1;
+        return first;
+    }
+    /// How many of its frames lie whole within so many bytes from its start.
+    std::uint32_t wholeFrames(std::size_t bytes) const noexcept {
+        std::uint32_t whole = 0;
+        for (const char* at = data(); protocol::frameSize(at) <= bytes; ++whole) {
+            bytes -= protocol::frameSize(at);
+            at += protocol::frameSize(at);
+        }
+        return whole;
+    }
 };
 
 /// Bytes and messages that left a queue.
@@ -202,9 +232,8 @@ public:
                 if (std::exchange(started, false) || run.messages == 0) {
                     continue;
                 }
-                const auto size = static_cast<std::uint32_t>(protocol::frameSize(run.data()));
-                run.begin += size;
-                if (--run.messages == 0) {
+                const std::uint32_t size = run.skipFirst();
+                if (run.messages == 0) {
                     remove(pool, before, *chunk, i);
                 }
                 return {size, 1};
@@ -273,15 +302,8 @@ private:
     // counted later starts at a frame.
     std::uint32_t skipWrittenFrames(FrameRun& run) noexcept {
         std::uint32_t whole = 0;
-        while (run.messages > 0) {
-            const auto size = static_cast<std::uint32_t>(protocol::frameSize(run.data()));
-            if (size > partial_) {
-                break;
-            }
-            run.begin += size;
-            --run.messages;
-            partial_ -= size;
-            ++whole;
+        for (; run.messages > 0 && run.firstSize() <= partial_; ++whole) {
+            partial_ -= run.skipFirst();
         }
         return whole;
     }
@@ -293,13 +315,7 @@ private:
             return;
         }
         std::unique_ptr<Chunk> chunk = pool.take();
-        FrameRun& rest = head_->runs[head_->first];
-        FrameRun started = rest;
-        started.end = rest.begin + static_cast<std::uint32_t>(protocol::frameSize(rest.data()));
-        started.messages = 1;
-        rest.begin = started.end;
-        --rest.messages;
-        chunk->runs[chunk->last++] = std::move(started);
+        chunk->runs[chunk->last++] = head_->runs[head_->first].takeFirst();
         chunk->next = std::move(head_);
         head_ = std::move(chunk);
     }

@@ -64,6 +64,9 @@ public:
     /// gets 404. Otherwise the handshake is answered now or later.
     virtual bool onHandshake(PendingHandshake& handshake) = 0;
 
+    /// False if `onHttp` never has a response: then no body is read for it.
+    virtual bool takesHttp() const noexcept = 0;
+
     /// Offers a request that is not a handshake. Nothing if this handler has no response.
     virtual std::optional<HttpResponse> onHttp(const HttpRequest& request) = 0;
 

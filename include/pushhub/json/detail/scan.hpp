@@ -4,9 +4,12 @@
 #include <optional>
 #include <string_view>
 
+#include <pushhub/detail/ascii.hpp>
 #include <pushhub/json/error.hpp>
 
 namespace pushhub::json::detail {
+
+using pushhub::detail::isDigit;
 
 /// What is wrong with a JSON text and at which byte of it.
 struct Problem {
@@ -15,10 +18,6 @@ struct Problem {
     std::string_view reason;  // static storage
 };
 
-inline bool isDigit(char c) noexcept {
-    return c >= '0' && c <= '9';
-}
-
 /// The value of the four hexadecimal digits of a `\uXXXX` escape starting at `at`, if there is one.
 inline std::optional<unsigned> unicodeEscape(std::string_view text, std::size_t at) noexcept {
     if (text.size() - at < 6 || text[at] != '\\' || text[at + 1] != 'u') {
@@ -26,13 +25,11 @@ inline std::optional<unsigned> unicodeEscape(std::string_view text, std::size_t 
     }
     unsigned value = 0;
     for (const char c : text.substr(at + 2, 4)) {
-        if (isDigit(c)) {
-            value = value * 16 + static_cast<unsigned>(c - '0');
-        } else if ((c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F')) {
-            value = value * 16 + static_cast<unsigned>((c | 0x20) - 'a') + 10;
-        } else {
+        const int digit = pushhub::detail::hexValue(c);
+        if (digit < 0) {
             return std::nullopt;
         }
+        value = value * 16 + static_cast<unsigned>(digit);
     }
     return value;
 }
