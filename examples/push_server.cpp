@@ -1,6 +1,8 @@
 // A push server for experiments: it serves a page on GET /, prints one line per event, and pushes
-// lines from standard input to the connected users. It trusts the user id in the path, which is
-// acceptable for a demo. A real service must authenticate its clients.
+// lines from standard input to the connected users.
+//
+// It trusts the user id in the path, which is acceptable for a demo. A real service must
+// authenticate its clients.
 
 #include <pushhub/pushhub.hpp>
 
