@@ -1,5 +1,5 @@
-// The ways in which a client may show who it is, each on a path of its own; docs/authentication.md
-// tells when to use which. http://127.0.0.1:8081/ is a page to try them.
+// All ways in which a client can authenticate, each on its own path; docs/authentication.md says
+// when to use which. Open http://127.0.0.1:8081/ to try them.
 
 #include <pushhub/auth/auth.hpp>
 #include <pushhub/pushhub.hpp>
@@ -16,7 +16,7 @@ namespace auth = pushhub::auth;
 
 namespace {
 
-// A real service looks the token up, or checks its signature as in jwt_auth.cpp.
+// A real service looks up the token, or checks its signature as in jwt_auth.cpp.
 constexpr std::string_view tokenStart = "demo-token-of-";
 
 std::optional<auth::Identity> checkToken(const std::string& token) {

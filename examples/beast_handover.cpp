@@ -1,6 +1,6 @@
-// A server on Boost.Beast that has its HTTP already and lets pushhub have the WebSockets: it reads
-// the request as ever, and hands over the socket together with what it has read from it. Built with
-// PUSHHUB_BOOST_ASIO, so that both use the same Asio, and here the same io_context too.
+// A Boost.Beast server that keeps serving HTTP and hands over WebSockets to pushhub: it reads the
+// request as usual, and hands over the socket together with the bytes read from it. Built with
+// PUSHHUB_BOOST_ASIO, so that both use the same Asio, and here also the same io_context.
 
 #include <pushhub/pushhub.hpp>
 
@@ -34,7 +34,7 @@ struct HttpConnection {
 
 void answer(const std::shared_ptr<HttpConnection>& connection, pushhub::PushHub<>& hub) {
     if (beast::websocket::is_upgrade(connection->request)) {
-        // The hub wants to see the request itself, and what the client has sent behind it.
+        // The hub needs the request itself, and any bytes that the client has sent after it.
         std::ostringstream received;
         received << connection->request << beast::make_printable(connection->buffer.data());
         connection->stream.expires_never();

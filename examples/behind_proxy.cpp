@@ -1,5 +1,5 @@
-// A hub behind nginx (nginx.conf) or HAProxy (haproxy.cfg): the proxy is trusted to say who the
-// client is, and pings keep the connection open, since proxies close what is silent.
+// A hub behind nginx (nginx.conf) or HAProxy (haproxy.cfg): the proxy is trusted to report the
+// client's address, and pings keep the connection open, because proxies close silent connections.
 
 #include <pushhub/pushhub.hpp>
 
@@ -12,11 +12,11 @@
 int main(int argc, char** argv) {
     pushhub::Options options;
     options.port = argc > 1 ? static_cast<std::uint16_t>(std::stoul(argv[1])) : 8081;
-    // From these addresses, and from no others, X-Forwarded-For is believed.
+    // X-Forwarded-For is trusted only from these addresses.
     options.trustedProxies = {"127.0.0.1", "::1"};
-    // HAProxy's send-proxy and AWS NLB say who the client is before its first byte.
+    // HAProxy's send-proxy and AWS NLB name the client before its first byte.
     options.proxyProtocol = argc > 3 && std::string_view(argv[3]) == "proxy-protocol";
-    // Well below the proxy's time-out for a silent connection.
+    // Well below the proxy's timeout for a silent connection.
     options.pingInterval = std::chrono::milliseconds(argc > 2 ? std::stol(argv[2]) : 30'000);
 
     pushhub::PushHub<> hub{options};

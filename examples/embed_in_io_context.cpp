@@ -1,5 +1,5 @@
-// A hub in an io_context that the service has anyway: no threads of the hub's own, and its hooks
-// run where the service's other handlers run.
+// A hub in the service's existing io_context: the hub has no threads, and its hooks run where the
+// service's other handlers run.
 
 #include <pushhub/pushhub.hpp>
 
@@ -17,7 +17,7 @@
 
 namespace {
 
-// Stands for the service's own work: something that happens each second and that users hear of.
+// Simulates the service's own work: an event each second that users are notified of.
 class Clock {
 public:
     Clock(asio::io_context& context, pushhub::PushHub<>& hub) : timer_(context), hub_(hub) {}

@@ -1,5 +1,6 @@
-// Messages in JSON: the member "type" of what a client sends chooses the handler, and answers are
-// {"cmd":…,"msgId":…,"msgTxt":…}. What is no JSON, too deep, or of no known type reaches onError.
+// JSON messages: the member "type" of a client's message selects the handler, and answers are
+// {"cmd":…,"msgId":…,"msgTxt":…}. Messages that are not JSON, too deep, or of unknown type reach
+// onError.
 //
 //   {"type":"order","id":"17","symbol":"ABC","amount":5}
 //   {"type":"cancel","id":"18","order":1}
@@ -18,7 +19,7 @@ namespace json = pushhub::json;
 
 namespace {
 
-// What a client sends is of any type, or not there.
+// A member sent by a client can have any type, or be missing.
 std::optional<int> positiveField(const rapidjson::Value& object, const char* name) {
     const auto found = object.FindMember(name);
     if (found == object.MemberEnd() || !found->value.IsInt() || found->value.GetInt() <= 0) {
@@ -27,7 +28,7 @@ std::optional<int> positiveField(const rapidjson::Value& object, const char* nam
     return found->value.GetInt();
 }
 
-// An answer has the id of its question, if that has one.
+// An answer has the id of its request, if it has one.
 void answer(const pushhub::SessionPtr& session, const rapidjson::Value& question,
             std::string_view cmd, const json::Fragment& text) {
     json::Message message(cmd, text);
@@ -37,7 +38,7 @@ void answer(const pushhub::SessionPtr& session, const rapidjson::Value& question
     session->send(message.str());
 }
 
-// Loops call handlers at the same time, so what sessions share is guarded: here, atomic.
+// Several loops call handlers at the same time, so shared data is guarded: here, atomic.
 std::atomic<int> orders{0};
 
 void onOrder(const pushhub::SessionPtr& session, const rapidjson::Value& object) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // JSON Web Tokens (RFC 7519) with HS256 and RS256, checked with OpenSSL and RapidJSON. Part of the
-// example jwt_auth; take it as a start, or take a library that your service has already.
+// example jwt_auth; use it as a starting point, or use a library that your service already has.
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -31,7 +31,7 @@ namespace jwt {
 
 using TimePoint = std::chrono::system_clock::time_point;
 
-/// What is looked at of a header and of claims.
+/// The members that are checked in a header and in claims.
 struct Members {
     std::map<std::string, std::string> texts;    // "alg", "sub", "aud" if it is one text, ...
     std::map<std::string, std::string> numbers;  // as they were written
@@ -41,9 +41,9 @@ struct Members {
 
 namespace detail {
 
-// Takes the members of one JSON object; what is nested is passed over. Numbers come as text, so
-// that none is ever converted, and a name that comes twice ends the parsing: two readers could
-// disagree about which one counts.
+// Reads the members of one JSON object and skips nested values. Numbers are kept as text, so that
+// none is ever converted, and a repeated name ends the parsing: two readers could disagree about
+// which one counts.
 class MembersHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, MembersHandler> {
 public:
     explicit MembersHandler(Members& members) : members_(members) {}
@@ -174,7 +174,7 @@ inline std::string hmacSha256(EVP_PKEY* key, std::string_view text) {
 
 }  // namespace detail
 
-/// Who a token says that its bearer is.
+/// The identity that a token claims for its bearer.
 struct Claims {
     std::string subject;
     TimePoint expires;
@@ -188,7 +188,7 @@ public:
         return Verifier("HS256", detail::hmacKey(secret), std::move(audience));
     }
 
-    /// Takes a public key in PEM. Throws std::invalid_argument if it is none of RSA with at least
+    /// Takes a public key in PEM. Throws std::invalid_argument if it is not an RSA key of at least
     /// 2048 bits.
     static Verifier rs256(const std::string& pem, std::string audience) {
         const std::unique_ptr<BIO, detail::Free> bio(
@@ -202,9 +202,9 @@ public:
         return Verifier("RS256", std::move(key), std::move(audience));
     }
 
-    /// The claims of a token that is signed with the key, meant for the audience, and valid at
-    /// `now`; nothing for any other. The signature comes first: nothing of the claims is read
-    /// before it.
+    /// The claims of a token that is signed with the key, intended for the audience, and valid at
+    /// `now`; nothing for any other token. The signature is checked first: no claim is read before
+    /// that.
     std::optional<Claims> verify(std::string_view token, TimePoint now) const {
         constexpr std::size_t longest = 8192;
         const std::size_t firstDot = token.find('.');
@@ -236,8 +236,8 @@ private:
         return json ? detail::parseObject(*json) : std::nullopt;
     }
 
-    // The algorithm is ours to say, not the token's: so "none" is refused, and a public key is
-    // never taken for the secret of an HMAC. Extensions that must be understood are not.
+    // The server determines the algorithm, not the token: so "none" is refused, and a public key is
+    // never used as the secret of an HMAC. Critical extensions are not supported.
     bool isHeaderGood(const Members& header) const {
         const auto found = header.texts.find("alg");
         return found != header.texts.end() && found->second == algorithm_ &&
@@ -279,7 +279,7 @@ private:
     std::string audience_;
 };
 
-/// A token for trying things out, HS256. `json` is the claims.
+/// A token for experiments, HS256. `json` contains the claims.
 inline std::string signHs256(std::string_view secret, std::string_view json) {
     using pushhub::auth::base64UrlEncode;
     std::string token =

@@ -1,4 +1,4 @@
-// A push server that lets in who has a JSON Web Token: in the Authorization header, or from a
+// A push server that accepts clients with a JSON Web Token: in the Authorization header, or from a
 // browser as a subprotocol, `new WebSocket(url, ["pushhub", "bearer." + base64url(token)])`.
 //
 // The token's subject is the user, and the session ends when the token does.

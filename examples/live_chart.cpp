@@ -1,5 +1,5 @@
-// A chart that is pushed 20 times a second: open http://127.0.0.1:8081/ in one tab or in ten. A
-// push holds all that the chart shows, and all pushes have one key. So a tab that cannot keep up
+// A chart that is pushed 20 times a second: open http://127.0.0.1:8081/ in one tab or in ten. Each
+// push contains the whole chart, and all pushes have the same key. So a tab that cannot keep up
 // skips pushes, and the next one that it gets is the newest.
 
 #include <pushhub/pushhub.hpp>
@@ -23,7 +23,7 @@
 
 namespace {
 
-// Stands for what a service measures.
+// Simulates a service's measurements.
 class Load {
 public:
     explicit Load(std::size_t points) : values_(points, 50.0) {

@@ -1,5 +1,5 @@
-// A unit test of order_desk.hpp: the hub is a real one, its connections are in memory. No socket,
-// no thread, no waiting. Any test framework will do; here it is none.
+// A unit test of order_desk.hpp: the hub is real, its connections are in memory. No sockets, no
+// threads, no waiting. Any test framework will do; this test uses none.
 
 #include "order_desk.hpp"
 
@@ -86,7 +86,7 @@ void whoIsJustClosingIsToldLater() {
     check(service.seen(*service.openTab("ann")) == Texts{"filled ABC"}, "the next tab is told");
 }
 
-// A hub that lets a user connect right after it has found nobody.
+// A hub that lets a user connect right after it has found no session.
 struct LateHub {
     Hub& hub;
     std::function<void()> connect;

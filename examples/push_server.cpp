@@ -1,7 +1,8 @@
-// A push server to try things with: it serves a page on GET /, prints one line per event, and
-// pushes what is typed on standard input to the users that are connected.
+// A push server for experiments: it serves a page on GET /, prints one line per event, and pushes
+// lines from standard input to the connected users.
 //
-// It believes the user id in the path, as a demo may. A real service has to check who is asking.
+// It trusts the user id in the path, which is acceptable for a demo. A real service must
+// authenticate its clients.
 
 #include <pushhub/pushhub.hpp>
 
@@ -26,7 +27,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-// Where the page lies; the build sets it, --page overrides it.
+// Path of the page; the build sets it, --page overrides it.
 #ifndef PUSHHUB_DEMO_PAGE
 #define PUSHHUB_DEMO_PAGE "examples/browser/index.html"
 #endif
@@ -251,7 +252,7 @@ std::string describeUsers(const pushhub::PushHub<>& hub) {
     return out.str();
 }
 
-// Carries out one line of standard input. False: the program is to end.
+// Executes one line of standard input. Returns false if the program should end.
 bool runCommand(pushhub::PushHub<>& hub, std::string_view line) {
     if (!line.empty() && line.back() == '\r') {
         line.remove_suffix(1);

@@ -1,5 +1,5 @@
-// Rooms: groups that sessions join and leave, on top of the data that hangs on a session. A client
-// says "join ROOM", "leave ROOM", or "say ROOM TEXT", which goes to everybody in the room.
+// Rooms: groups that sessions join and leave, built on session data. A client sends "join ROOM",
+// "leave ROOM", or "say ROOM TEXT", which goes to all sessions in the room.
 
 #include <pushhub/pushhub.hpp>
 

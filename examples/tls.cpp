@@ -1,5 +1,5 @@
-// Pushes over TLS: tls CERTIFICATE KEY [PORT], two PEM files. SIGHUP reads them again, as after a
-// renewal; no session is closed for that. To try it with a certificate of one's own:
+// Pushes over TLS: tls CERTIFICATE KEY [PORT], two PEM files. SIGHUP reads them again, for example
+// after a renewal, without closing any session. To try it with a self-signed certificate:
 //
 //   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30
 //       -keyout key.pem -out cert.pem -subj /CN=localhost -addext subjectAltName=DNS:localhost

@@ -1,5 +1,5 @@
-// A hub that listens on a Unix domain socket, for a proxy or a client on the same machine. Who may
-// connect is decided by the permissions of the folder. The Transport is in unix_transport.hpp.
+// A hub that listens on a Unix domain socket, for a proxy or a client on the same machine. The
+// permissions of the folder determine who may connect. The Transport is in unix_transport.hpp.
 
 #include "unix_transport.hpp"
 

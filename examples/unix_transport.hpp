@@ -1,8 +1,8 @@
 #pragma once
 
-// A Transport of one's own: WebSocket over a Unix domain socket, for one hub, with one thread and
-// poll(2). What is WebSocket about it is in Connection and EventLoop; here are the system calls.
-// docs/transports.md explains what a Transport has to have.
+// A custom Transport: WebSocket over a Unix domain socket, for one hub, with one thread and
+// poll(2). Connection and EventLoop implement WebSocket; this file contains the system calls.
+// docs/transports.md explains the requirements on a Transport.
 
 #include <poll.h>
 #include <sys/eventfd.h>

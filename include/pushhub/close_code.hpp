@@ -6,8 +6,8 @@
 
 namespace pushhub {
 
-/// Why a WebSocket was closed, RFC 6455 section 7.4. Any number from 3000 to 4999 is the
-/// application's: `static_cast<CloseCode>(4321)`.
+/// Why a WebSocket was closed, RFC 6455 section 7.4. Applications may use any number from 3000 to
+/// 4999: `static_cast<CloseCode>(4321)`.
 enum class CloseCode : std::uint16_t {
     normal = 1000,
     goingAway = 1001,
@@ -21,7 +21,7 @@ enum class CloseCode : std::uint16_t {
     internalError = 1011,
     serviceRestart = 1012,
     tryAgainLater = 1013,
-    unauthorized = 4401,    ///< Proof of identity missing, wrong or expired.
+    unauthorized = 4401,    ///< Credentials missing, wrong or expired.
     sessionReplaced = 4409  ///< A newer session of the same user took its place.
 };
 
@@ -32,48 +32,49 @@ constexpr bool isSendableCloseCode(std::uint16_t code) noexcept {
            (code >= 3000 && code <= 4999);
 }
 
-/// Says that a close code is not sendable, and which are.
+/// Error text for a close code that is not sendable; lists the valid codes.
 inline std::string wrongCloseCode(CloseCode code) {
     return "the close code is " + std::to_string(static_cast<unsigned>(code)) +
            ", expected 1000-1003, 1007-1014 or 3000-4999";
 }
 
-/// The close code that stands for an HTTP status, for clients that cannot see the status: 4401 for
-/// 401 and so on.
+/// The close code for an HTTP status, for clients that cannot see the status: 4401 for 401 and so
+/// on.
 constexpr CloseCode closeCodeFor(int httpStatus) noexcept {
     return httpStatus == 503                       ? CloseCode::tryAgainLater
            : httpStatus >= 400 && httpStatus < 500 ? static_cast<CloseCode>(4000 + httpStatus)
                                                    : CloseCode::internalError;
 }
 
-/// Who ended a session.
+/// The side that ended a session.
 enum class ClosedBy : std::uint8_t {
     peer,    ///< The client sent the first close frame.
     host,    ///< The application called `Session::close`, or stopped the hub.
     hub,     ///< The library did: a limit or a violation of the protocol.
-    network  ///< Nobody: the connection broke.
+    network  ///< Neither side: the connection broke.
 };
 
-/// The end of a session, as `onClose` is told it.
+/// The end of a session, as passed to `onClose`.
 struct CloseInfo {
-    CloseCode code = CloseCode::abnormal;  ///< From the first close frame, whoever sent it.
+    CloseCode code = CloseCode::abnormal;  ///< From the first close frame, whichever side sent it.
     std::string reason;                    ///< Valid UTF-8, at most 123 bytes.
     bool clean = false;                    ///< Both close frames were exchanged.
     ClosedBy by = ClosedBy::network;
-    std::error_code error;  ///< Set if something failed: why.
+    std::error_code error;  ///< The reason, if something failed.
 
-    /// Messages that were handed to the operating system whole, over the session's life. Over TLS
-    /// they count once all that was encrypted with them has left, up to 80 KiB: if the connection
-    /// ends before, with a part of that in the operating system's hands, all of it is undelivered.
-    /// So this may be short by the messages of one such piece, and never says too much.
+    /// Messages handed to the operating system whole, over the session's lifetime. Over TLS up to
+    /// 80 KiB are encrypted together, and their messages count once all of it has been sent: if the
+    /// connection ends before, and only part of it has been sent, all of them are undelivered. The
+    /// count can be low by one such batch, never high.
     std::uint64_t deliveredMessages = 0;
-    /// Messages that were dropped while the session was open, for newer ones or because its queue
-    /// was full; a push that was refused to its sender is not among them.
+    /// Messages dropped while the session was open, to make room for newer ones or because its
+    /// queue was full. Pushes refused to their sender do not count.
     std::uint64_t droppedMessages = 0;
-    /// Messages that were accepted for this session and neither delivered nor dropped before it
-    /// ended. Accepted = `deliveredMessages` + `droppedMessages` + `undeliveredMessages`, exactly.
+    /// Messages accepted for this session and neither delivered nor dropped before it ended.
+    /// Accepted = `deliveredMessages` + `droppedMessages` + `undeliveredMessages`, exactly.
     std::uint64_t undeliveredMessages = 0;
-    std::uint64_t undeliveredBytes = 0;  ///< What was still queued then, frame headers included.
+    std::uint64_t undeliveredBytes =
+        0;  ///< Bytes still queued at that time, including frame headers.
 };
 
 }  // namespace pushhub

@@ -22,20 +22,20 @@ namespace pushhub {
 
 /// Settings of `permessageDeflate`.
 struct DeflateOptions {
-    /// How hard zlib tries: 1 (fast) to 9.
+    /// zlib's compression level: 1 (fastest) to 9.
     int level = 6;
 
-    /// Messages of fewer bytes are sent as they are.
+    /// Smaller messages, in bytes, are sent uncompressed.
     std::size_t minimumSize = 256;
 
-    /// Largest window for messages to clients, 9 to 15 bits; a client may ask for a smaller one.
-    /// Less costs less memory while a message is compressed, and compresses less.
+    /// Maximum window for messages to clients, 9 to 15 bits; a client may request a smaller one. A
+    /// smaller window uses less memory while a message is compressed, and compresses less.
     int windowBits = 15;
 
-    /// zlib's memory for what it looks up, 1 to 9.
+    /// Memory that zlib uses for its lookup tables, 1 to 9.
     int memLevel = 8;
 
-    /// Throws std::invalid_argument for the first one that is out of range.
+    /// Throws std::invalid_argument for the first option that is out of range.
     void validate() const {
         const auto checkOption = [](const char* option, int value, int least, int most) {
             if (value < least || value > most) {
@@ -91,7 +91,7 @@ private:
 /// zlib's reader of one connection's messages.
 class Inflater final : public MessageInflater {
 public:
-    /// Null if memory is short.
+    /// Null if out of memory.
     static std::unique_ptr<Inflater> make() noexcept {
         try {
             std::unique_ptr<Inflater> inflater(new Inflater());
@@ -304,7 +304,7 @@ private:
 }  // namespace detail
 
 /// permessage-deflate (RFC 7692) with zlib, for `Options::compression`. Hubs may share one. Throws
-/// std::invalid_argument that names the option and its value.
+/// std::invalid_argument naming the option and its value.
 inline std::shared_ptr<const MessageCompression> permessageDeflate(
     const DeflateOptions& options = {}) {
     return std::make_shared<const detail::PermessageDeflate>(options);

@@ -5,7 +5,7 @@
 
 namespace pushhub {
 
-/// What can go wrong at run time.
+/// Run-time errors.
 enum class Errc {
     invalidUtf8 = 1,
     messageTooBig,

@@ -23,16 +23,16 @@ struct Message {
     MessageType type = MessageType::text;
 };
 
-/// Bytes as they go to the wire, shared by all who receive them and not changed any more once
-/// they are. Mostly one WebSocket frame; an event loop joins small ones into larger blocks.
-/// One allocation holds the count of owners, the sizes and the bytes.
+/// Bytes as sent on the wire, shared by all recipients and immutable once shared. Usually one
+/// WebSocket frame; an event loop joins small ones into larger blocks. One allocation holds the
+/// reference count, the sizes and the bytes.
 class Frame final : public detail::RefCounted<Frame> {
 public:
-    /// Largest payload that one frame takes here; on 32 bit with room for header and key.
+    /// Maximum payload of one frame; on 32 bit with room for header and key.
     static constexpr std::size_t maxPayload =
         (std::min<std::uint64_t>)((std::numeric_limits<std::uint32_t>::max)(), PTRDIFF_MAX) - 16;
 
-    /// Room for `capacity` bytes, none of them in use, and a key that stays with them. Throws
+    /// Allocates room for `capacity` bytes, initially unused, and stores a key with them. Throws
     /// std::bad_alloc.
     static detail::RefPtr<Frame> allocate(std::size_t capacity, std::string_view key = {}) {
         void* memory = ::operator new(sizeof(Frame) + capacity + key.size());
@@ -58,7 +58,7 @@ public:
         return frame;
     }
 
-    /// Bytes that are no WebSocket frame: the answer to a handshake.
+    /// Bytes other than a WebSocket frame: the response to a handshake.
     static detail::RefPtr<Frame> raw(std::string_view bytes) {
         auto frame = allocate(bytes.size());
         frame->append(bytes);
@@ -94,7 +94,7 @@ public:
     }
     bool hasForms() const noexcept { return next_ != nullptr; }
 
-    /// The form for sessions with that window: this one if there is no other.
+    /// The form for sessions with that window: this one if no other exists.
     Frame& form(unsigned window) noexcept {
         Frame* form = next_.get();
         while (form && form->window_ != window) {

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-/// WebSocket push: docs/reference.md says where to begin.
+/// WebSocket push: docs/reference.md says where to start.
 namespace pushhub {
 
 class AsioTransport;
@@ -20,7 +20,7 @@ struct HttpResponse;
 struct Options;
 struct SendResult;
 
-/// Shared by the hub and by whoever keeps it; a session that was closed stays safe to use.
+/// Shared by the hub and the application; a closed session remains safe to use.
 using SessionPtr = std::shared_ptr<Session>;
 
 template <class Transport = AsioTransport>

@@ -22,49 +22,49 @@ namespace pushhub {
 
 /// How the application accepts a handshake.
 struct Acceptance {
-    /// The user as proven. Empty: nothing was proven, and the path is believed. Where the path
-    /// names a user too, and another one, the client is refused with 403.
+    /// The authenticated user. Empty: not authenticated, and the path is trusted. If the path names
+    /// a different user, the client is refused with 403.
     std::string userId;
 
-    /// One of the subprotocols that the client offers, or none. Browsers, and some other clients,
-    /// drop the connection if they offer some and none is chosen.
+    /// One of the subprotocols that the client offers, or empty. Browsers and some other clients
+    /// drop the connection if they offer subprotocols and none is chosen.
     std::string subprotocol{};
 
-    /// Added to the 101 answer, except those that are part of the handshake itself. Not once the
-    /// connection is open (first message).
+    /// Added to the 101 response, except those that are part of the handshake itself. Not used once
+    /// the connection is open (first message).
     std::vector<std::pair<std::string, std::string>> headers{};
 
-    /// The session is closed with 4401 then.
+    /// Time at which the session is closed with 4401.
     std::optional<std::chrono::system_clock::time_point> expires{};
 
     /// Becomes the session's data, see `Session::data`. Copies of an Acceptance share it.
     SessionData data{};
 
-    /// False: no compression for this client, whatever it offers, for clients whose implementation
-    /// is broken. Not once the connection is open. See `Options::compression`.
+    /// False: no compression for this client, whatever it offers; for clients with a broken
+    /// implementation. Not used once the connection is open. See `Options::compression`.
     bool compress = true;
 };
 
-/// A client that asks for a session, before there is one. The hook that gets it decides at once,
-/// or keeps it and decides later from any thread, within `Options::decisionTimeout`. What follows
-/// from the decision, such as onOpen, happens once the hook has returned, or on the loop.
+/// A client's request for a session, before the session exists. The hook decides immediately, or
+/// keeps the handshake and decides later from any thread, within `Options::decisionTimeout`. The
+/// effects of the decision, such as onOpen, happen after the hook has returned, or on the loop.
 ///
-/// Queries belong to the time before the decision, to one thread at a time.
+/// Queries are valid before the decision only, from one thread at a time.
 class Handshake : public std::enable_shared_from_this<Handshake> {
 public:
-    /// Who carries out a decision, on the connection's loop: the hub.
+    /// Carries out a decision, on the connection's loop. Implemented by the hub.
     class Decider {
     public:
         virtual void admit(Handshake& handshake, Acceptance acceptance) = 0;
 
-        /// The application's decision cannot be carried out: `what` says why.
+        /// Reports that the application's decision cannot be carried out; `what` is the reason.
         virtual void reportMisuse(const std::string& what) noexcept = 0;
 
     protected:
         ~Decider() = default;
     };
 
-    /// Made by the hub.
+    /// Constructed by the hub.
     Handshake(Decider& decider, detail::RefPtr<PendingHandshake> pending, std::string userId,
               std::string remoteAddress, std::shared_ptr<const PathTemplate> path,
               std::vector<std::string> params)
@@ -79,13 +79,13 @@ public:
         }
     }
 
-    /// All of the request: method, target, headers (repeated ones too), subprotocols, origin.
+    /// The whole request: method, target, headers (including repeated ones), subprotocols, origin.
     const HttpRequest& request() const noexcept { return pending_->request(); }
 
-    /// The user that the path claims, "" if it names none. A claim is no proof.
+    /// The user named in the path, "" if none. This is only a claim, not authenticated.
     const std::string& userId() const noexcept { return userId_; }
 
-    /// A parameter of the path, decoded; "" if the template has none of that name.
+    /// A path parameter, decoded; "" if the template has no parameter of that name.
     std::string_view param(std::string_view name) const noexcept {
         const std::size_t index = path_->indexOf(name);
         return index < params_.size() ? std::string_view(params_[index]) : std::string_view();
@@ -97,18 +97,19 @@ public:
         return request().cookie(name);
     }
 
-    /// "address:port" of the client; behind a trusted proxy, what that says.
+    /// "address:port" of the client; behind a trusted proxy, as the proxy reports it.
     const std::string& remoteAddress() const noexcept { return remoteAddress_; }
 
     /// Subject of the client's TLS certificate in the form of RFC 2253, such as
-    /// "CN=device-7,O=Example", once the chain has been verified; "" without a certificate. See
-    /// `TlsOptions::clientCertificates`. Only as good as who signs under those authorities.
+    /// "CN=device-7,O=Example", after the chain has been verified; "" without a certificate. See
+    /// `TlsOptions::clientCertificates`. Only as trustworthy as the signers under those
+    /// authorities.
     std::string peerSubject() const { return pending_->connection().peerSubject(); }
 
-    /// Opens the session. `Errc::handshakeAnswered` if it was decided before, or its client has
-    /// gone, or it is too late. std::errc::invalid_argument for a subprotocol that the client did
-    /// not offer or a header that is none: then the client gets 500, and onError is told. Any
-    /// thread.
+    /// Opens the session. Returns `Errc::handshakeAnswered` if the handshake was already decided,
+    /// the client has gone, or the time is over. Returns std::errc::invalid_argument for a
+    /// subprotocol that the client did not offer or an invalid header: then the client gets 500,
+    /// and onError is called. Any thread.
     std::error_code accept(Acceptance acceptance = {}) {
         if (pending_->decided()) {
             return Errc::handshakeAnswered;
@@ -132,11 +133,11 @@ public:
         return gone ? Errc::handshakeAnswered : refused;
     }
 
-    /// Refuses, with an HTTP status from 400 to 599; a connection that is open already is closed
-    /// with `closeCodeFor(status)`, and the body as the reason, see `Session::close`. Another
-    /// status is std::errc::invalid_argument: then the client gets 500, and onError is told. So it
-    /// is of headers that cannot be sent, which are left out. A 401 without WWW-Authenticate gets
-    /// that of "Bearer". Otherwise like `accept`.
+    /// Refuses the handshake with an HTTP status from 400 to 599. A connection that is already open
+    /// is closed with `closeCodeFor(status)` and the body as the reason, see `Session::close`. Any
+    /// other status returns std::errc::invalid_argument: then the client gets 500, and onError is
+    /// called. onError is also called for headers that cannot be sent, which are left out. A 401
+    /// without WWW-Authenticate gets the one for "Bearer". Otherwise like `accept`.
     std::error_code reject(HttpResponse response) {
         if (pending_->decided()) {
             return Errc::handshakeAnswered;
@@ -182,7 +183,7 @@ private:
         return whyNotSendable({200, {}, {}, acceptance.headers});
     }
 
-    // The decision is made all the same: nobody may look at the result, and a client must not wait
+    // This still counts as a decision: the caller may ignore the result, and a client must not wait
     // until the time for the decision is over.
     std::error_code fail(std::string what) {
         const std::error_code refused =
@@ -195,7 +196,7 @@ private:
         return refused ? refused : std::make_error_code(std::errc::invalid_argument);
     }
 
-    // The hub may have stopped, and have refused the client, since the decision was on its way.
+    // The hub may have stopped and refused the client while the decision was on its way.
     bool stillWaits() const noexcept {
         const Connection& connection = pending_->connection();
         return connection.pendingHandshake() == pending_.get() && connection.channel()->handler;

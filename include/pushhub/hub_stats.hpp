@@ -12,12 +12,13 @@ namespace pushhub {
 /// Number of refused clients by HTTP status.
 class Refusals {
 public:
-    /// The statuses that are counted one by one. 0: closed without an HTTP answer, such as a
-    /// failed TLS handshake.
+    /// The statuses that are counted separately. 0: closed without an HTTP response, for example
+    /// after a failed TLS handshake.
     static constexpr std::array<int, 20> statuses{0,   400, 401, 403, 404, 405, 408, 409, 411, 413,
                                                   414, 417, 426, 429, 431, 500, 501, 502, 503, 505};
 
-    /// Index of the count for `status`: as in `statuses`, or behind them for all others.
+    /// Index of the count for `status`: its index in `statuses`, or the index after the last one
+    /// for all other statuses.
     static constexpr std::size_t indexOf(int status) noexcept {
         std::size_t index = 0;
         while (index < statuses.size() && statuses[index] != status) {
@@ -26,31 +27,32 @@ public:
         return index;
     }
 
-    /// Clients refused with `status`; for one that is not in `statuses`, with any of those.
+    /// Clients refused with `status`; for a status not in `statuses`, clients refused with any such
+    /// status.
     std::uint64_t operator[](int status) const noexcept { return counts[indexOf(status)]; }
 
     /// As in `statuses`; the last one counts all others.
     std::array<std::uint64_t, statuses.size() + 1> counts{};
 };
 
-/// What has happened in a hub since it was made, and what is there now. Each number is exact as of
-/// a few milliseconds ago; together they are not of one instant.
+/// Counters of a hub since its construction, and its current state. Each number is exact as of a
+/// few milliseconds ago; together they are not a snapshot of one instant.
 struct HubStats {
     std::size_t sessions = 0;
     std::size_t users = 0;
 
-    // Handshakes, by outcome. A refusal before a path is known, or whose path is no hub's, counts
-    // for each hub on the listener; so does a plain HTTP request that nobody answers.
+    // Handshakes, by outcome. A refusal before the path is known, or for a path of no hub, counts
+    // for each hub on the listener; so does an unanswered plain HTTP request.
     std::uint64_t handshakesAccepted = 0;
     std::uint64_t handshakesUnauthorized = 0;      ///< 401
     std::uint64_t handshakesForbidden = 0;         ///< 403
     std::uint64_t handshakesOverUserLimit = 0;     ///< 409
     std::uint64_t handshakesUnavailable = 0;       ///< 503: too many, too slow to decide, stopping
     std::uint64_t handshakesRefusedOtherwise = 0;  ///< Any other status.
-    Refusals refusals{};                           ///< The refused ones again, by status.
-    /// TLS handshakes that a client began and did not complete: no TLS, another version, a
-    /// certificate that one side does not take, too slow, gone. No path is known then, so each hub
-    /// on the listener counts them.
+    Refusals refusals{};                           ///< All refused handshakes, by status.
+    /// TLS handshakes that a client began and did not complete: no TLS, unsupported version,
+    /// certificate rejected by one side, timeout, client gone. No path is known at that point, so
+    /// each hub on the listener counts them.
     std::uint64_t handshakesTlsFailed = 0;
 
     // Sessions that have ended, by who ended them.
@@ -59,21 +61,21 @@ struct HubStats {
     std::uint64_t closedByHub = 0;
     std::uint64_t closedByNetwork = 0;
 
-    // Data messages, and bytes on the wire with everything but TLS.
+    // Data messages, and all bytes on the wire except those of TLS.
     std::uint64_t messagesIn = 0;
     std::uint64_t bytesIn = 0;
     std::uint64_t messagesOut = 0;  ///< Each delivery counts.
     std::uint64_t bytesOut = 0;
 
-    // Messages that did not go out, though there was a session.
-    std::uint64_t refusedMessages = 0;  ///< To their sender: `SendResult::refused`.
-    std::uint64_t droppedMessages = 0;  ///< What onDropped is told.
+    // Messages that were not sent although there was a session.
+    std::uint64_t refusedMessages = 0;  ///< Reported to the sender: `SendResult::refused`.
+    std::uint64_t droppedMessages = 0;  ///< Reported to onDropped.
     std::uint64_t droppedBytes = 0;
     std::uint64_t conflatedMessages = 0;  ///< Replaced by a newer one with the same key.
 
     std::uint64_t queuedBytes = 0;   ///< In the queues of all sessions.
-    std::uint64_t slowSessions = 0;  ///< Sessions whose socket takes no more at the moment.
-    /// How late the event loops are: the worst of the last seconds. Hooks that take long show here.
+    std::uint64_t slowSessions = 0;  ///< Sessions whose socket currently takes no more data.
+    /// Maximum delay of the event loops in the last seconds. Slow hooks show up here.
     std::chrono::microseconds loopLag{0};
 };
 

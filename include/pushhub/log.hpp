@@ -8,10 +8,10 @@ namespace pushhub {
 
 /// Importance of a `LogRecord`.
 enum class LogLevel : std::uint8_t {
-    debug,    ///< What happens all the time: sessions that open and close.
-    info,     ///< What happens now and then: start, stop, a handshake that was refused.
-    warning,  ///< What somebody should look at: clients that were too slow or broke a rule.
-    error     ///< What is wrong with the service: a hook that threw, no descriptors left.
+    debug,    ///< Frequent events: sessions that open and close.
+    info,     ///< Occasional events: start, stop, a refused handshake.
+    warning,  ///< Events to look at: clients that were too slow or violated a rule.
+    error     ///< Faults of the service: a hook that threw, no descriptors left.
 };
 
 /// "debug", "info", "warning" or "error".
@@ -25,10 +25,10 @@ constexpr std::string_view toString(LogLevel level) noexcept {
 /// A detail of an event.
 struct LogField {
     std::string_view name;   ///< Such as "user".
-    std::string_view value;  ///< Text as it is: escape it as the sink's format demands.
+    std::string_view value;  ///< Unescaped text: escape it as the sink's format requires.
 };
 
-/// An event of a hub, see `PushHub::onLog`. Everything in it is valid during the call only.
+/// An event of a hub, see `PushHub::onLog`. Its contents are valid during the call only.
 struct LogRecord {
     LogLevel level;
     std::string_view event;  ///< A constant name, such as "session closed".

@@ -13,33 +13,34 @@
 
 namespace pushhub {
 
-/// How much may wait in one session's queue.
+/// Maximum size of one session's queue.
 struct QueueLimits {
     std::uint64_t bytes = 0;
     std::uint64_t messages = 0;
 };
 
-/// What happens to a push that a session's full queue cannot take.
+/// Policy for a push to a session whose queue is full.
 enum class OverflowPolicy : std::uint8_t {
-    close,  ///< The session is closed with 1013: a client too slow must come back and catch up.
-    dropNewest,  ///< That message is refused, and counted; the session goes on.
-    dropOldest,  ///< The message that has waited longest is dropped for it.
-    /// A push with a key takes the place of one with the same key that waits, full or not; for
-    /// others `dropOldest`. Of a price only the latest matters. See `PushOptions::key`.
+    close,       ///< The session is closed with 1013: a slow client must reconnect and catch up.
+    dropNewest,  ///< That message is refused and counted; the session continues.
+    dropOldest,  ///< The oldest waiting message is dropped to make room.
+    /// A push with a key replaces a waiting push with the same key, whether or not the queue is
+    /// full; other pushes are handled as with `dropOldest`. For values of which only the latest
+    /// matters, such as prices. See `PushOptions::key`.
     conflate,
-    inherit  ///< Of `PushOptions` only: what the hub's options say.
+    inherit  ///< In `PushOptions` only: use the hub's option.
 };
 
-/// What happens to a client that sends more than it may.
+/// Policy for a client that exceeds its rate limit.
 enum class RatePolicy : std::uint8_t {
-    pause,  ///< It is not read from until it may send again, so that TCP slows it down.
+    pause,  ///< The hub stops reading until the client may send again, so TCP slows it down.
     close   ///< The session is closed with 1008.
 };
 
-/// What happens to the session of a user who has as many as they may.
+/// Policy for a new session of a user who already has the maximum number of sessions.
 enum class UserLimitPolicy : std::uint8_t {
-    refuse,        ///< The new one is refused with 409.
-    replaceOldest  ///< The oldest one is closed with 4409.
+    refuse,        ///< The new session is refused with 409.
+    replaceOldest  ///< The oldest session is closed with 4409.
 };
 
 namespace detail {
@@ -59,19 +60,19 @@ inline void checkOptionTime(const char* option, std::chrono::milliseconds value,
 
 }  // namespace detail
 
-/// Settings of a hub. Every limit has a safe default; `validate` is called by the hub's
-/// constructor and throws std::invalid_argument that names the option and the value.
+/// Settings of a hub. Every limit has a safe default. The hub's constructor calls `validate`, which
+/// throws std::invalid_argument naming the option and the value.
 struct Options {
-    /// Address to listen on, IPv4 or IPv6. Loopback by default: who wants the network says so
-    /// ("0.0.0.0", "::"), best together with a check of who may connect.
+    /// Address to listen on, IPv4 or IPv6. Loopback by default; set "0.0.0.0" or "::" to accept
+    /// remote clients, preferably together with authentication.
     std::string address = "127.0.0.1";
 
-    /// Port to listen on; 0 takes any free one, see `PushHub::port`.
+    /// Port to listen on; 0 selects any free port, see `PushHub::port`.
     std::uint16_t port = 8081;
 
-    /// A TCP socket that listens already, such as descriptor 3 of systemd's socket activation,
-    /// instead of one at `address` and `port`. -1: none. Each start listens on a duplicate, so the
-    /// socket stays the host's; it is made non-blocking.
+    /// A listening TCP socket, such as descriptor 3 of systemd's socket activation, used instead of
+    /// `address` and `port`. -1: none. Each start listens on a duplicate, so the host keeps the
+    /// socket; it is made non-blocking.
     int listenSocket = -1;
 
     /// Path of the endpoint; `{name}` stands for one segment. See `PathTemplate`.
@@ -80,112 +81,121 @@ struct Options {
     /// The parameter of `path` that names the user.
     std::string userParameter = "userId";
 
-    /// Event loops, a thread each. 0: one for each processor that the process may use, by affinity
-    /// and, rounded up, by the CPU quota of its container. A hub in the host's io_context has one.
+    /// Number of event loops, each with one thread. 0: one for each processor that the process may
+    /// use, according to its affinity and the CPU quota of its container, rounded up. A hub in the
+    /// host's io_context has one loop.
     unsigned loops = 0;
 
-    /// Largest message taken from a client, in bytes; beyond it the session is closed with 1009.
+    /// Maximum size of a message from a client, in bytes. A session that exceeds it is closed with
+    /// 1009.
     std::size_t maxMessageSize = 64 * 1024;
 
-    /// Most frames that one message from a client may come in; beyond it the session is closed with
-    /// 1008.
+    /// Maximum number of frames in one message from a client. A session that exceeds it is closed
+    /// with 1008.
     std::size_t maxFragments = 1024;
 
-    /// Most that may wait for one session: bytes on the wire, and messages (empty ones count).
+    /// Maximum size of one session's queue: bytes on the wire, and messages (empty ones count).
     std::size_t maxQueueBytes = 1024 * 1024;
     std::size_t maxQueueMessages = 64 * 1024;
 
-    /// What a session with a full queue gets.
+    /// Policy for a session with a full queue.
     OverflowPolicy whenQueueFull = OverflowPolicy::close;
 
-    /// Time for which a session whose queue waits may take nothing, by its socket and, where the
-    /// operating system tells, by what its client acknowledges; then it is closed with 1013. 0: for
-    /// ever.
+    /// Maximum time without progress of a session whose queue is not empty; after that the session
+    /// is closed with 1013. Progress means that the socket takes bytes or, where the operating
+    /// system reports it, that the client acknowledges some. 0: no limit.
     std::chrono::milliseconds stallTimeout = std::chrono::seconds(30);
 
-    /// Most that may wait for all sessions of this hub together, in bytes, shared messages counted
-    /// for each. Beyond it the session with the largest queue is closed with 1013, and meanwhile
-    /// pushes to single sessions are refused.
+    /// Maximum size of the queues of all sessions of this hub together, in bytes. Shared messages
+    /// count for each session. If it is exceeded, the session with the largest queue is closed with
+    /// 1013, and meanwhile pushes to single sessions are refused.
     std::uint64_t maxTotalQueueBytes = std::uint64_t{1024} * 1024 * 1024;
 
-    /// A client from which nothing came for this long, less up to a quarter at random, is sent a
-    /// ping; if nothing comes within the time-out either, its connection is cut. The time-out
-    /// begins again while data that was sent before the ping reaches the client. 0: never.
+    /// A client that has sent nothing for this time, less a random part of up to a quarter, gets a
+    /// ping. If it sends nothing within the timeout either, its connection is aborted. The timeout
+    /// restarts while data sent before the ping still reaches the client. 0: never.
     std::chrono::milliseconds pingInterval = std::chrono::seconds(30);
     std::chrono::milliseconds pongTimeout = std::chrono::seconds(10);
 
-    /// Most messages, pings and pongs, and most bytes, that a client may send per second, with a
-    /// second's worth at once; 0 for any number. And what happens beyond.
+    /// Maximum number of messages, pings and pongs, and of bytes, that a client may send per
+    /// second; bursts of up to one second's worth are allowed. 0: unlimited. `whenInboundTooFast`
+    /// applies if a limit is exceeded.
     std::uint32_t maxInboundMessagesPerSecond = 0;
     std::uint64_t maxInboundBytesPerSecond = 0;
     RatePolicy whenInboundTooFast = RatePolicy::pause;
 
-    /// Most sessions of this hub at a time; a handshake beyond it gets 503.
+    /// Maximum number of open sessions of this hub; further handshakes get 503.
     std::size_t maxSessions = 1'000'000;
 
-    /// Most connections of the listener, sessions and what is none yet; most from one client
-    /// address (of IPv6 a network of 64 bits; `trustedProxies` are exempt); 0 for any number. One
-    /// beyond it is closed at once. And most that are accepted per second, with a second's worth at
-    /// once; 0 for any number: those beyond it wait. Of the listener: set them on the first hub
-    /// that shares one.
+    /// Maximum number of open connections of the listener, including those still in the handshake.
+    /// 0: unlimited. Excess connections are closed immediately. A listener option: set it on the
+    /// first hub that shares the listener.
     std::size_t maxConnections = 0;
+
+    /// The same limit for one client address. An IPv6 address stands for its network of 64 bits;
+    /// `trustedProxies` are exempt. A listener option.
     std::size_t maxConnectionsPerAddress = 0;
+
+    /// Maximum number of connections accepted per second; bursts of up to one second's worth are
+    /// allowed. 0: unlimited. Excess connections wait. A listener option.
     std::uint32_t maxConnectionsPerSecond = 0;
 
-    /// Origins that browsers may come from, such as "https://app.example.com" or
-    /// "https://*.example.com"; "*" for any of http and https. Those of apps, "file://" and "null"
-    /// have to be named. Empty: only pages from the same host and port. A client that sends no
-    /// Origin is no browser and may come. See `OriginPolicy`.
+    /// Origins of pages that may connect, such as "https://app.example.com" or
+    /// "https://*.example.com"; "*" means any http or https origin. Origins of apps, "file://" and
+    /// "null" must be listed. Empty: only pages from the same host and port. A client that sends no
+    /// Origin is not a browser and is allowed. See `OriginPolicy`.
     std::vector<std::string> allowedOrigins{};
 
-    /// Networks of reverse proxies, such as "10.0.0.0/8": only from them X-Forwarded-For and
-    /// Forwarded tell the address of the client. See `ProxyTrust`.
+    /// Networks of reverse proxies, such as "10.0.0.0/8". X-Forwarded-For and Forwarded supply the
+    /// client's address only on connections from these. See `ProxyTrust`.
     std::vector<std::string> trustedProxies{};
 
     /// Connections from `trustedProxies` begin with a header of the PROXY protocol, version 1 or 2,
-    /// that names the client; one that does not is closed. From other addresses no header is
-    /// expected, nor believed. Of the listener, with the `trustedProxies` of its first hub.
+    /// that names the client; a connection without it is closed. From other addresses a header is
+    /// neither expected nor trusted. A listener option, with the `trustedProxies` of the first hub.
     bool proxyProtocol = false;
 
-    /// Time for the application to decide a handshake, or a first message, and how many may wait
-    /// for that; beyond it 503, or 4401 once the connection is open.
+    /// Maximum time for the application to decide a handshake or a first message, and maximum
+    /// number of undecided ones. After that the client gets 503, or 4401 once the connection is
+    /// open.
     std::chrono::milliseconds decisionTimeout = std::chrono::seconds(10);
     std::size_t maxPendingHandshakes = 1000;
 
-    /// Most sessions of one user, 0 for any number, and what happens beyond.
+    /// Maximum number of open sessions per user, 0: unlimited, and the policy if it is reached.
     std::size_t maxSessionsPerUser = 0;
     UserLimitPolicy whenUserFull = UserLimitPolicy::refuse;
 
-    /// Answer 101 and close with the code of `closeCodeFor` where a handshake for this hub would
-    /// be refused with a status, since a browser does not show the status to the page.
+    /// If a handshake for this hub would be refused with a status, answer 101 instead and close
+    /// with the code of `closeCodeFor`, because a browser does not expose the status to the page.
     bool closeInsteadOfStatus = false;
 
-    /// Time a client has for its handshake, from the connection on, that of TLS included. Of the
-    /// listener: set it on the first hub that shares one.
+    /// Maximum time for a client's handshake, starting with the connection and including the TLS
+    /// handshake. A listener option: set it on the first hub that shares the listener.
     std::chrono::milliseconds handshakeTimeout = std::chrono::seconds(10);
 
-    /// Largest handshake request, in bytes; beyond it 431. Of the listener, like the timeout.
+    /// Maximum size of a handshake request, in bytes; larger ones get 431. A listener option.
     std::size_t maxHandshakeBytes = 16 * 1024;
 
-    /// Largest body of a plain HTTP request for `PushHub::onHttp`, in bytes; beyond it 413. 0: none
-    /// is taken. Of the listener, like the timeout, which is the time for the body too.
+    /// Maximum size of the body of a plain HTTP request for `PushHub::onHttp`, in bytes; larger
+    /// ones get 413. 0: no body is accepted. `handshakeTimeout` also covers the body. A listener
+    /// option.
     std::size_t maxHttpBodySize = 64 * 1024;
 
-    /// Time a client has to answer a close frame before its connection is cut; and time in which it
-    /// has to take something of the answer to a plain HTTP request.
+    /// Maximum time for a client to answer a close frame before its connection is aborted; also the
+    /// time within which it must take some of the response to a plain HTTP request.
     std::chrono::milliseconds closeTimeout = std::chrono::seconds(5);
 
-    /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not come
-    /// back in the same second. Should be less than the deadline of `stop`.
+    /// Time over which `PushHub::stop` spreads its closes, so that thousands of clients do not
+    /// reconnect in the same second. Should be less than the deadline of `stop`.
     std::chrono::milliseconds stopSpread = std::chrono::seconds(0);
 
-    /// Compression of messages (RFC 7692) for the clients that offer it, from `permessageDeflate`
-    /// in deflate.hpp; null for none. Of messages from a client, `maxMessageSize` counts the
-    /// inflated size.
+    /// Message compression (RFC 7692) for clients that offer it, from `permessageDeflate` in
+    /// deflate.hpp; null: none. For messages from a client, `maxMessageSize` limits the inflated
+    /// size.
     std::shared_ptr<const MessageCompression> compression{};
 
     /// Keep the handshake request for `Session::header`, `query` and `cookie` after onOpen has
-    /// returned. It costs its own size per session.
+    /// returned. This costs memory equal to the request's size per session.
     bool keepRequest = true;
 
     /// Throws std::invalid_argument for the first option that is out of range. `path` is checked
@@ -234,8 +244,8 @@ struct Options {
         }
     }
 
-    /// Throws std::invalid_argument for an option that belongs to the listener, and has neither its
-    /// default nor the listener's value: of a hub that joins the listener of another one.
+    /// For a hub that joins the listener of another one: throws std::invalid_argument for a
+    /// listener option that has neither its default nor the listener's value.
     void validateForListener(const Options& listener) const {
         const Options byDefault;
         const auto checkOption = [&](const char* option, auto member) {

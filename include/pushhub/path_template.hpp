@@ -16,25 +16,25 @@ namespace pushhub {
 
 /// The path of an endpoint with named parameters, such as "/prices/{symbol}/{userId}".
 ///
-/// The pattern starts with '/'. A segment is either literal text, written decoded, or one
-/// parameter `{name}`, its name made of letters, digits and '_' and unique. A slash at the end
-/// means nothing. Immutable, so any thread may use it.
+/// The pattern starts with '/'. A segment is either literal text, written decoded, or one parameter
+/// `{name}` with a unique name of letters, digits and '_'. A trailing slash is ignored. Immutable,
+/// so any thread may use it.
 class PathTemplate {
 public:
-    /// What `indexOf` answers for a name that is no parameter.
+    /// Returned by `indexOf` for an unknown name.
     static constexpr std::size_t npos = static_cast<std::size_t>(-1);
 
-    /// Throws std::invalid_argument that names the pattern and what is wrong with it.
+    /// Throws std::invalid_argument naming the pattern and the fault.
     explicit PathTemplate(std::string_view pattern);
 
-    /// True if an undecoded path (without query) fits; `values` then has one entry per parameter,
-    /// in the order of the pattern, and is empty otherwise.
+    /// True if an undecoded path (without query) matches; `values` then has one entry per
+    /// parameter, in the order of the pattern, and is empty otherwise.
     ///
-    /// The path is split at '/' first, runs of slashes count as one, slashes at the end don't
-    /// count; then each segment is percent-decoded, so "%2F" is part of a value. A path does not
-    /// fit if a segment has a malformed escape, is not UTF-8, is "." or "..", or has a control
-    /// character (NUL included). A '+' is a '+'. Linear; allocates only for values that are longer
-    /// than what `values` already holds room for.
+    /// The path is first split at '/'; runs of slashes count as one, trailing slashes are ignored.
+    /// Then each segment is percent-decoded, so "%2F" is part of a value. A path does not match if
+    /// a segment has a malformed escape, is not UTF-8, is "." or "..", or has a control character
+    /// (including NUL). A '+' is not decoded. Linear; allocates only for values that exceed the
+    /// existing capacity of `values`.
     bool match(std::string_view rawPath, std::vector<std::string>& values) const;
 
     /// The names of the parameters, in order.
@@ -47,7 +47,7 @@ public:
                                           : static_cast<std::size_t>(found - parameters_.begin());
     }
 
-    /// True if this template comes first where both match a path: at the first segment in which
+    /// True if this template takes precedence when both match a path: at the first segment in which
     /// they differ in kind, this one has literal text and the other one a parameter. A strict weak
     /// order.
     bool isMoreSpecificThan(const PathTemplate& other) const noexcept {
@@ -56,7 +56,7 @@ public:
             [](const Segment& a, const Segment& b) { return !a.isParameter && b.isParameter; });
     }
 
-    /// True if both match the same paths, whatever their parameters are called.
+    /// True if both match the same paths, regardless of parameter names.
     bool matchesSamePathsAs(const PathTemplate& other) const noexcept {
         return std::equal(segments_.begin(), segments_.end(), other.segments_.begin(),
                           other.segments_.end(), [](const Segment& a, const Segment& b) {
@@ -64,7 +64,7 @@ public:
                           });
     }
 
-    /// The pattern as it was given.
+    /// The original pattern.
     const std::string& pattern() const { return pattern_; }
 
 private:

@@ -57,8 +57,8 @@ inline constexpr bool hasOneCallOperator<Hook, std::void_t<decltype(&Hook::opera
 template <class Hook, class Payload>
 inline constexpr bool isMessageHook = std::is_invocable_v<Hook&, const SessionPtr&, const Payload&>;
 
-// As what onMessage calls a hook. To ask a generic lambda is to compile its body with that type,
-// where an error is final: so it is asked for text, which it mostly is for, and for no more then.
+// The type with which onMessage calls a hook. Testing a generic lambda compiles its body with that
+// type, where an error is final. So it is tested with text, the usual type, and with nothing else.
 template <class Hook>
 constexpr bool takesMessage() {
     if constexpr (!hasOneCallOperator<Hook> && isMessageHook<Hook, std::string_view>) {
@@ -72,15 +72,15 @@ constexpr bool takesMessage() {
 
 /// A WebSocket endpoint for pushing to users.
 ///
-/// Set the hooks, then `start` (or `run`), then push from any thread. Of one session the hooks are
+/// Set the hooks, then `start` (or `run`), then push from any thread. The hooks of one session are
 /// called one at a time: onOpen, onMessage any number of times, onClose exactly once; all on the
-/// session's event loop, so a hook should return soon. A hook may push, ask, close, `stop`, and
-/// start or destroy another hub; what may not be called there says so by an exception. If a hook
-/// throws, onError is told and the session goes on. The hub holds no lock while a hook runs.
+/// session's event loop, so a hook should return quickly. A hook may push, query, close, `stop`,
+/// and start or destroy another hub; functions that must not be called in a hook throw. If a hook
+/// throws, onError is called and the session continues. The hub holds no lock while a hook runs.
 ///
-/// Destroy the hub before what its hooks refer to. After `fork`, it belongs to the parent.
+/// Destroy the hub before anything its hooks refer to. After `fork`, it belongs to the parent.
 ///
-/// Unless it says otherwise, a function may be called from any thread.
+/// Unless stated otherwise, functions may be called from any thread.
 template <class Transport>
 class PushHub final : private TransportHandler, private Handshake::Decider {
     // Here and not in a function or a base: then a wrong Transport gives this one error alone.
@@ -103,8 +103,8 @@ class PushHub final : private TransportHandler, private Handshake::Decider {
                   "pushhub: a Transport needs later(std::function<void()>), see transport.hpp");
 
 public:
-    // What a hook is kept as. Any callable converts to it, even one that cannot be copied. nullptr,
-    // a null function pointer and an empty std::function mean no hook.
+    // Types that store hooks. Any callable converts to them, including move-only ones. nullptr, a
+    // null function pointer and an empty std::function mean no hook.
     using OpenHook = detail::UniqueFunction<void(const SessionPtr&)>;
     using HandshakeHook = detail::UniqueFunction<void(const HandshakePtr&)>;
     using FirstMessageHook = detail::UniqueFunction<void(const HandshakePtr&, std::string_view)>;
@@ -117,31 +117,32 @@ public:
     using LogHook = detail::UniqueFunction<void(const LogRecord&)>;
     using HttpHook = detail::UniqueFunction<std::optional<HttpResponse>(const HttpRequest&)>;
 
-    /// User ids in braces. Where one user is wanted, a call with such a list is deleted: since
-    /// C++20 a std::string_view can be made from `{"0001", "0002"}`, of what lies between the two.
+    /// User ids in braces. Functions that take one user delete the overload with such a list,
+    /// because since C++20 a std::string_view can be constructed from `{"0001", "0002"}`, as the
+    /// range between the two pointers.
     using UserList = std::initializer_list<detail::ListedText>;
 
-    /// A hub with a listener of its own. What follows the options goes to the transport:
-    /// `PushHub<> hub(options, ioContext)` runs in the host's io_context. Throws
-    /// std::invalid_argument that names the option and its value.
+    /// A hub with its own listener. Further arguments are forwarded to the transport: `PushHub<>
+    /// hub(options, ioContext)` runs in the host's io_context. Throws std::invalid_argument naming
+    /// the option and its value.
     template <class... TransportArgs>
     explicit PushHub(Options options, TransportArgs&&... transportArgs)
         : PushHub(std::make_shared<Transport>(checked(options),
                                               std::forward<TransportArgs>(transportArgs)...),
                   std::make_shared<const Options>(options), options) {}
 
-    /// A hub with another path on the listener of `other`; address, port, loops and what else
-    /// belongs to the listener are those of `other`: throws std::invalid_argument for such an
-    /// option that has neither its default nor the value of the listener. The listener is open
-    /// while one of its hubs is started.
+    /// A hub with another path on the listener of `other`. Address, port, loops and the other
+    /// listener options are those of `other`: throws std::invalid_argument for a listener option
+    /// that has neither its default nor the listener's value. The listener is open while at least
+    /// one of its hubs is started.
     PushHub(PushHub& other, Options options)
         : PushHub(other.transport_, other.listenerOptions_, checked(options)) {
         options_.validateForListener(*listenerOptions_);
     }
 
-    /// Stops. In a hook, also one of this hub but not onError or onLog, and in a handler of the
-    /// host's io_context it waits for no client; what such a hook has captured lives until it
-    /// returns, and an exception of it is told to nobody. In a hook that runs inside this hub's
+    /// Stops. In a hook (including one of this hub, except onError and onLog) and in a handler of
+    /// the host's io_context it does not wait for clients; the captures of such a hook live until
+    /// it returns, and its exceptions are not reported. In a hook that runs inside this hub's
     /// `start` or `stop` it ends the process. In a forked child process it leaves everything to the
     /// parent.
     ~PushHub() override {
@@ -162,31 +163,31 @@ public:
         life_->hub = nullptr;
     }
 
-    // Hooks: set them before `start`, or std::logic_error is thrown -------------------------
+    // Hooks: set them before `start`, otherwise std::logic_error is thrown ------------------
 
-    /// A client asks for a session: see `Handshake`. Without this hook, whoever finds the path is
-    /// accepted as the user that it names, but with 400 refused if it offers subprotocols. If the
-    /// hook throws, the client gets 500. On a loop.
+    /// Called when a client requests a session: see `Handshake`. Without this hook, any client that
+    /// requests the path is accepted as the user named in it, but refused with 400 if it offers
+    /// subprotocols. If the hook throws, the client gets 500. On a loop.
     void onHandshake(HandshakeHook hook) { set(handshakeHook_, std::move(hook), "onHandshake"); }
 
-    /// Identity by the first message, for clients that can send no proof earlier. A client that
-    /// was accepted without a proven user is connected, but in no registry and gets no push; its
-    /// first message comes here, to be decided like a handshake. On a loop.
+    /// Authentication by the first message, for clients that cannot send credentials earlier. A
+    /// client accepted without a user is connected, but not registered, and gets no pushes; its
+    /// first message is passed to this hook, to be decided like a handshake. On a loop.
     void onFirstMessage(FirstMessageHook hook) {
         set(firstMessageHook_, std::move(hook), "onFirstMessage");
     }
 
-    /// A session has opened; it is in the registry already.
+    /// Called when a session has opened; it is already registered.
     void onOpen(OpenHook hook) { set(openHook_, std::move(hook), "onOpen"); }
 
-    /// A session has ended; it is not in the registry any more.
+    /// Called when a session has ended; it is no longer registered.
     void onClose(CloseHook hook) { set(closeHook_, std::move(hook), "onClose"); }
 
-    /// A client has sent a message. A hook that takes `(SessionPtr, Message)` gets text and
-    /// binary; one that takes `(SessionPtr, std::string_view)` gets text, and a session that sends
-    /// binary is closed with 1003. A generic lambda, or a function object with several call
-    /// operators, gets text if it takes it: give the parameter the type `Message` to get both. The
-    /// bytes are valid until the hook returns.
+    /// Called when a client has sent a message. A hook that takes `(SessionPtr, Message)` gets text
+    /// and binary; one that takes `(SessionPtr, std::string_view)` gets text only, and a session
+    /// that sends binary is closed with 1003. A generic lambda, or a function object with several
+    /// call operators, gets text if it accepts text: give the parameter the type `Message` to get
+    /// both. The bytes are valid until the hook returns.
     template <class Hook>
     void onMessage(Hook hook) {
         if constexpr (detail::takesMessage<Hook>()) {
@@ -203,46 +204,49 @@ public:
     }
     void onMessage(std::nullptr_t) { set(messageHook_, MessageHook(), "onMessage"); }
 
-    /// A session's queue was full and messages were dropped for it that `sendAll` had addressed to
-    /// it, or that made room for newer ones; those that were refused to their sender, or that a
-    /// newer one with the same key replaced, are not told here. On the session's loop, possibly
-    /// once for each message.
+    /// Called when a session's queue was full and messages already counted as accepted were
+    /// dropped: messages from `sendAll`, or older ones to make room for newer ones. Not called for
+    /// messages refused to their sender or replaced by a newer one with the same key. On the
+    /// session's loop, possibly once for each message.
     void onDropped(DroppedHook hook) { set(droppedHook_, std::move(hook), "onDropped"); }
 
-    /// A session's queue was full, and is at most half full again. On the session's loop.
+    /// Called when a session's queue was full and is at most half full again. On the session's
+    /// loop.
     void onDrain(DrainHook hook) { set(drainHook_, std::move(hook), "onDrain"); }
 
-    /// Something went wrong: a hook threw, a client broke the protocol or a limit, connections
-    /// cannot be accepted. The session is null if it concerns none. On whichever loop it happened.
+    /// Called on errors: a hook threw, a client violated the protocol or a limit, connections
+    /// cannot be accepted. The session is null if the error concerns none. On the loop where it
+    /// occurred.
     void onError(ErrorHook hook) { set(errorHook_, std::move(hook), "onError"); }
 
-    /// Told what happens, for a log: see `LogRecord`. Without it nothing is written anywhere. On
-    /// whichever loop or thread it happens, several at a time.
+    /// Receives log events: see `LogRecord`. Without it nothing is logged. Called on the loop or
+    /// thread where the event occurs, possibly on several at a time.
     void onLog(LogHook hook) { set(logHook_, std::move(hook), "onLog"); }
 
-    /// A plain HTTP request on the same port, of any method, with its body
-    /// (`Options::maxHttpBodySize`). No answer means 404, or on the path of a hub 426 (405 for
-    /// methods other than GET and HEAD). For small things: a health check, a page, a CORS
-    /// preflight. The connection is closed after the answer. A status or header that cannot be sent
-    /// is told to onError: the client gets 500, or the answer without the header. On a loop.
+    /// Called for a plain HTTP request on the same port, of any method, with its body
+    /// (`Options::maxHttpBodySize`). Without a response the client gets 404, or 426 on the path of
+    /// a hub (405 for methods other than GET and HEAD). For small responses: a health check, a
+    /// page, a CORS preflight. The connection is closed after the response. A status or header that
+    /// cannot be sent is reported to onError: the client gets 500, or the response without the
+    /// header. On a loop.
     void onHttp(HttpHook hook) { set(httpHook_, std::move(hook), "onHttp"); }
 
     // Life -----------------------------------------------------------------------------------
 
-    /// Opens the endpoint and returns. Throws std::system_error that names address and port if it
-    /// cannot be opened; std::logic_error if the hub is started already, if another started hub on
-    /// the listener has the same paths, or in a hook while another thread stops this hub or closes
-    /// the listener.
+    /// Opens the endpoint and returns. Throws std::system_error naming address and port if it
+    /// cannot be opened; throws std::logic_error if the hub is already started, if another started
+    /// hub on the listener has the same paths, or in a hook while another thread stops this hub or
+    /// closes the listener.
     void start() {
         if (!startIfIdle()) {
             throw std::logic_error("pushhub: start() of a hub that is started");
         }
     }
 
-    /// `start` unless it is started, then waits until another thread or a hook calls `stop`. A
-    /// `stop` that came since the last `start` or `run` is not lost: then it returns at once. It
-    /// does not run a host's io_context. Throws std::logic_error in a hook or a handler of the
-    /// host's io_context, which would wait for itself.
+    /// Calls `start` unless the hub is started, then waits until another thread or a hook calls
+    /// `stop`. A `stop` called since the last `start` or `run` is not lost: then it returns
+    /// immediately. It does not run a host's io_context. Throws std::logic_error in a hook or a
+    /// handler of the host's io_context, which would wait for itself.
     void run() {
         if (inHook()) {
             throw std::logic_error(
@@ -262,16 +266,16 @@ public:
         life->stopped = false;
     }
 
-    /// Takes no more handshakes, closes every session with 1001 behind what was accepted for it,
-    /// and cuts those that have not ended at the deadline; each gets its onClose. When it returns,
-    /// no hook runs any more and the port is free; the hub may be started again. If another thread
-    /// stops it already, the earlier deadline counts. In a hook, or in a
-    /// handler of the host's io_context, it only begins all that, and returns. So a lock that a
-    /// hook takes must not be held over it elsewhere.
+    /// Refuses new handshakes, closes every session with 1001 after sending its accepted messages,
+    /// and aborts those that have not ended by the deadline; onClose is called for each. When it
+    /// returns, no hook is running and the port is free; the hub can be started again. If another
+    /// thread is already stopping it, the earlier deadline applies. In a hook, or in a handler of
+    /// the host's io_context, it only starts the shutdown and returns. Elsewhere, do not call it
+    /// while holding a lock that a hook takes.
     ///
-    /// In a host's io_context the hooks go on being called by the threads that run it. Only if they
-    /// have left it, or have not come to the hub 5 s after the deadline, they are called by this
-    /// one.
+    /// In a host's io_context the threads that run it continue to call the hooks. Only if these
+    /// have left it, or have not reached the hub 5 s after the deadline, this thread calls the
+    /// hooks.
     void stop(std::chrono::milliseconds deadline = std::chrono::seconds(5)) {
         if (isForked()) {
             state_ = State::idle;  // the sessions are the parent's
@@ -298,15 +302,15 @@ public:
 
     bool isRunning() const noexcept { return state_ == State::running; }
 
-    /// The port that is listened on, while started; otherwise the one of the options.
+    /// While started, the port the hub listens on; otherwise the one from the options.
     std::uint16_t port() const noexcept { return transport_->port(); }
 
-    /// The transport, for what only this kind of it can do.
+    /// The transport, for functions specific to its type.
     Transport& transport() noexcept { return *transport_; }
 
-    // Pushes: they never block, and never throw on account of a client. Of what one thread sends,
-    // a session gets the messages in order. See `SendResult`; O(size of the message) plus what is
-    // said. --------------------------------------------------------------------------------------
+    // Pushes: they never block, and never throw because of a client. A session gets the messages of
+    // one thread in order. See `SendResult`; O(size of the message) plus the stated cost.
+    // --------------------------------------------------------------------------------------
 
     /// To every session. O(number of loops): the sessions' loops do the rest.
     SendResult sendAll(std::string_view text, const PushOptions& push = {}) {
@@ -316,7 +320,7 @@ public:
         return sendAll(MessageType::binary, bytes, push, nullptr);
     }
 
-    /// To every session but one, or but those that a user has now.
+    /// To every session except one, or except the current sessions of one user.
     SendResult sendAllExcept(const SessionPtr& session, std::string_view text,
                              const PushOptions& push = {}) {
         return sendAll(MessageType::text, text, push, except(session));
@@ -348,9 +352,9 @@ public:
     SendResult sendOne(UserList, std::string_view, const PushOptions& = {}) = delete;
     SendResult sendOneBinary(UserList, std::string_view, const PushOptions& = {}) = delete;
 
-    /// To all sessions of each of these users; one who is named twice gets one copy. Any range of
-    /// what converts to std::string_view or std::string, or a list in braces. O(n log n) in the
-    /// number of users.
+    /// To all sessions of each of these users; a user named twice gets one copy. Takes any range of
+    /// elements that convert to std::string_view or std::string, or a list in braces. O(n log n) in
+    /// the number of users.
     template <class Users>
     SendResult sendMore(Users&& userIds, std::string_view text, const PushOptions& push = {}) {
         return sendMore(MessageType::text, detail::TextList::of(userIds), text, push);
@@ -368,8 +372,8 @@ public:
         return sendMore(MessageType::binary, userIds, bytes, push);
     }
 
-    /// Closes all sessions of a user: log-out. The number of sessions that it concerns. See
-    /// `Session::close`; a code that may not be sent throws std::invalid_argument.
+    /// Closes all sessions of a user, for example on log-out. Returns the number of these sessions.
+    /// See `Session::close`; a code that must not be sent throws std::invalid_argument.
     std::size_t disconnect(std::string_view userId, CloseCode code = CloseCode::unauthorized,
                            std::string_view reason = {}) {
         if (!isSendableCloseCode(static_cast<std::uint16_t>(code))) {
@@ -382,7 +386,7 @@ public:
     std::size_t disconnect(UserList, CloseCode = CloseCode::unauthorized,
                            std::string_view = {}) = delete;
 
-    // Who is there. A session counts from just before its onOpen to just before its onClose. ------
+    // Queries. A session counts from just before its onOpen to just before its onClose. ------
 
     std::size_t sessionCount() const noexcept { return registry_.sessionCount(); }
     std::size_t userCount() const noexcept { return registry_.userCount(); }
@@ -493,8 +497,9 @@ private:
             if (message.type == MessageType::text) {
                 std::invoke(hook, session, message.data);
             } else {
-                session->connection().close(CloseCode::unsupportedData, "only text is taken here",
-                                            ClosedBy::hub, Errc::unsupportedData);
+                session->connection().close(CloseCode::unsupportedData,
+                                            "binary messages not supported", ClosedBy::hub,
+                                            Errc::unsupportedData);
             }
         };
     }

@@ -6,17 +6,17 @@
 
 namespace pushhub {
 
-/// How one push differs from what the hub's options say.
+/// Settings of one push that differ from the hub's options.
 struct PushOptions {
-    /// What the message is about, such as "EURUSD": while an older push with the same key waits in
-    /// a session's queue, this one takes its place there. "" is no key.
+    /// The subject of the message, such as "EURUSD". If an older push with the same key waits in a
+    /// session's queue, this one replaces it there. "": no key.
     std::string key{};
 
-    /// Instead of `Options::whenQueueFull`. A push with a key conflates if nothing is said here.
+    /// Overrides `Options::whenQueueFull`. By default a push with a key uses `conflate`.
     OverflowPolicy whenQueueFull = OverflowPolicy::inherit;
 
-    /// Whether it may be compressed, see `Options::compression`. False for what is compressed
-    /// already, and where the length of a secret must not show.
+    /// Whether the message may be compressed, see `Options::compression`. Set it to false for data
+    /// that is already compressed, and if the length must not reveal a secret.
     bool compress = true;
 };
 

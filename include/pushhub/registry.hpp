@@ -18,21 +18,21 @@
 
 namespace pushhub {
 
-/// The sessions of one user. Mostly there is one, which needs no memory of its own.
+/// The sessions of one user. A single session, the usual case, needs no extra allocation.
 class UserSessions {
 public:
     bool empty() const noexcept { return !first_; }
     std::size_t size() const noexcept { return first_ ? 1 + more_.size() : 0; }
     const SessionPtr& front() const noexcept { return first_; }
 
-    /// How many do not close yet.
+    /// Number of sessions that are not closing.
     std::size_t openCount() const noexcept {
         std::size_t count = 0;
         forEach([&](const SessionPtr& session) { count += session->isOpen() ? 1U : 0U; });
         return count;
     }
 
-    /// The one that was added first of those that do not close yet; null if there is none.
+    /// The oldest session that is not closing; null if there is none.
     SessionPtr oldestOpen() const {
         SessionPtr oldest;
         forEach([&](const SessionPtr& session) {
@@ -51,7 +51,7 @@ public:
         }
     }
 
-    /// Removes that very session; false if it is not here.
+    /// Removes exactly this session; false if it is not in the list.
     bool remove(const Session& session) {
         if (first_.get() == &session) {
             first_ = nullptr;
@@ -86,15 +86,15 @@ private:
     std::vector<SessionPtr> more_;
 };
 
-/// Which sessions a user has. A user may have many, and a session is removed by its identity: the
-/// late end of an old one does not touch a newer one. Any thread; look-ups are O(1) and hold one
-/// of several locks for the time of a copy.
+/// Maps users to their sessions. A user may have many, and a session is removed by identity: the
+/// late end of an old session does not affect a newer one. Any thread; look-ups are O(1) and hold
+/// one of several locks for the duration of a copy.
 class Registry {
 public:
     enum class Added : std::uint8_t { yes, full, userFull };
 
-    /// Adds a session, if there are less than `most`, and its user has less than `mostPerUser`
-    /// open ones (0: any number).
+    /// Adds a session if there are fewer than `most`, and its user has fewer than `mostPerUser`
+    /// open sessions (0: unlimited).
     Added add(const SessionPtr& session,
               std::size_t most = (std::numeric_limits<std::size_t>::max)(),
               std::size_t mostPerUser = 0) {

@@ -116,12 +116,12 @@ inline void count(SendResult& result, std::error_code refused) {
 }  // namespace detail
 
 /// One open WebSocket of a user. Hooks get it as a `SessionPtr`, which the application may keep:
-/// on a session that has ended, queries still answer and sends are refused.
+/// after the session has ended, queries still work and sends are refused.
 ///
 /// All functions may be called from any thread, except those for the application's own data.
 class Session {
 public:
-    /// Made by the hub.
+    /// Constructed by the hub.
     Session(detail::RefPtr<Connection> connection, std::string userId,
             std::shared_ptr<const PathTemplate> path, std::vector<std::string> params,
             HttpRequest request, SessionData data)
@@ -135,7 +135,7 @@ public:
     SessionId id() const noexcept { return connection_->id(); }
     const std::string& userId() const noexcept { return userId_; }
 
-    /// A parameter of the path, decoded; "" if the template has none of that name.
+    /// A path parameter, decoded; "" if the template has no parameter of that name.
     std::string_view param(std::string_view name) const noexcept {
         const std::size_t index = path_->indexOf(name);
         if (index == PathTemplate::npos) {
@@ -148,14 +148,14 @@ public:
     /// onOpen has returned.
     const HttpRequest& request() const noexcept { return request_; }
 
-    /// First header of that name in any case, "" if there is none.
+    /// First header of that name (case-insensitive), "" if absent.
     std::string_view header(std::string_view name) const { return request_.header(name); }
     /// First query parameter of that name, decoded.
     std::optional<std::string> query(std::string_view name) const { return request_.query(name); }
     /// First cookie of that name.
     std::optional<std::string> cookie(std::string_view name) const { return request_.cookie(name); }
 
-    /// "address:port" of the client; behind a trusted proxy, what that says.
+    /// "address:port" of the client; behind a trusted proxy, as the proxy reports it.
     std::string remoteAddress() const {
         return forwardedFor_ ? *forwardedFor_ : connection_->remoteAddress();
     }
@@ -166,21 +166,21 @@ public:
     /// True until the session begins to close.
     bool isOpen() const noexcept { return connection_->accepting(); }
 
-    /// Bytes that were accepted for this session and have not left, frame headers included.
-    /// A broadcast counts from when its loop has got to it.
+    /// Bytes accepted for this session and not yet sent, including frame headers. A broadcast
+    /// counts once its loop has processed it.
     std::uint64_t bufferedBytes() const noexcept { return connection_->bufferedBytes(); }
 
-    /// When the last byte came from the client: the answer to a ping, if it is silent.
+    /// Time of the last byte from the client: the answer to a ping, if the client is silent.
     std::chrono::steady_clock::time_point lastSeen() const noexcept {
         return connection_->lastSeen();
     }
 
-    /// Time from the hub's latest ping to the client's answer; 0 while there was none.
+    /// Time from the hub's latest ping to the client's answer; 0 before the first answer.
     std::chrono::microseconds roundTripTime() const noexcept {
         return connection_->roundTripTime();
     }
 
-    /// Sends to this session alone. Never blocks and never throws on account of the client; see
+    /// Sends to this session only. Never blocks, and never throws because of the client; see
     /// `SendResult`. O(size of the message).
     SendResult send(std::string_view text, const PushOptions& push = {}) {
         return send(MessageType::text, text, push);
@@ -189,18 +189,18 @@ public:
         return send(MessageType::binary, bytes, push);
     }
 
-    /// Sends what was accepted so far, then a close frame, and closes (RFC 6455 section 7.1.2).
-    /// Returns at once; onClose tells the end. Takes the codes 1000-1003, 1007-1014 and
-    /// 3000-4999; others are std::errc::invalid_argument: then the session stays open, and onError
-    /// is told. `reason` is cut to 123 bytes at a character; what is not UTF-8 in it is replaced by
-    /// U+FFFD.
+    /// Sends the messages accepted so far, then a close frame, and closes (RFC 6455 section 7.1.2).
+    /// Returns immediately; onClose reports the end. Valid codes are 1000-1003, 1007-1014 and
+    /// 3000-4999; others return std::errc::invalid_argument: then the session stays open, and
+    /// onError is called. `reason` is truncated to 123 bytes at a character boundary; invalid UTF-8
+    /// is replaced by U+FFFD.
     std::error_code close(CloseCode code = CloseCode::normal, std::string_view reason = {}) {
         return connection_->close(code, reason);
     }
 
-    /// Closes the session with 4401 at that time, instead of at the one that was set before: for a
-    /// client whose proof of identity was renewed. At once if it has passed; `max()` for never.
-    /// When the system's clock is set, it follows within a second or so.
+    /// Closes the session with 4401 at `expiry`, replacing the time set before: for a client whose
+    /// credentials were renewed. Immediately if the time has passed; `max()`: never. If the system
+    /// clock is changed, the expiry follows within about a second.
     template <class Duration>
     void expireAt(std::chrono::time_point<std::chrono::system_clock, Duration> expiry) {
         const auto time = detail::saturatedTime(expiry);
@@ -211,10 +211,10 @@ public:
         connection_->loop().submit(std::move(command));
     }
 
-    /// A place for the application's own data of this session, of any type. Not thread-safe: use it
-    /// in hooks of this session only, or guard what it refers to. `data` is null if no `T` was put
-    /// there. The hub destroys the data on the session's loop when onClose has returned, so that
-    /// sessions may refer to each other there; from then on `data` is null.
+    /// Storage for the application's own data of this session, of any type. Not thread-safe: use it
+    /// in hooks of this session only, or guard the data. `data` returns null if no `T` is stored.
+    /// The hub destroys the data on the session's loop when onClose has returned, so that the data
+    /// may refer to other sessions; from then on `data` returns null.
     template <class T, class... Args>
     T& emplaceData(Args&&... args) {
         return data_.emplace<T>(std::forward<Args>(args)...);

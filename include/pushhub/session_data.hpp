@@ -8,13 +8,14 @@
 
 namespace pushhub {
 
-/// A value of any type that the application keeps with a session. The type need not be copyable,
-/// nor movable when `emplace` makes it. Copies of a SessionData refer to the same value.
+/// A value of any type that the application stores with a session. The type need not be copyable,
+/// nor movable if `emplace` constructs it. Copies of a SessionData refer to the same value.
 class SessionData {
 public:
     SessionData() = default;
 
-    /// Moves or copies `value` into it. Throws what that throws, and std::bad_alloc.
+    /// Moves or copies `value` into it. Throws any exception of that move or copy, and
+    /// std::bad_alloc.
     template <class T, std::enable_if_t<!std::is_same_v<std::decay_t<T>, SessionData>, int> = 0>
     SessionData(T&& value) {
         static_assert(!std::is_same_v<std::decay_t<T>, std::any>,
@@ -29,7 +30,7 @@ public:
         return box_.emplace<detail::RefPtr<Box<std::decay_t<T>>>>(std::move(box))->value;
     }
 
-    /// Null if the value is no `T`.
+    /// Null if the value is not a `T`.
     template <class T>
     T* get() noexcept {
         const auto* box = std::any_cast<detail::RefPtr<Box<std::decay_t<T>>>>(&box_);

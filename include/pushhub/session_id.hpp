@@ -6,7 +6,7 @@
 
 namespace pushhub {
 
-/// Identity of one connection over its life. Unique within a transport and never reused.
+/// Id of one connection for its lifetime. Unique within a transport and never reused.
 class SessionId {
 public:
     constexpr SessionId() noexcept = default;

@@ -6,49 +6,49 @@
 
 namespace pushhub {
 
-/// A certificate with its key, both in PEM, each from a file or as the text itself.
+/// A certificate and its key, both in PEM, each as a file or as text.
 struct TlsCertificate {
-    /// The server's certificate, and behind it those that lead to a root which clients know.
+    /// File with the server certificate followed by its intermediates.
     std::string chainFile;
-    /// The private key, not encrypted. May be the same file.
+    /// File with the private key, not encrypted. May be the same file.
     std::string keyFile;
 
-    /// The text of the chain, instead of a file.
+    /// The chain as text, instead of a file.
     std::string chainPem{};
-    /// The text of the key, instead of a file.
+    /// The key as text, instead of a file.
     std::string keyPem{};
 };
 
-/// Whether clients are asked for a certificate.
+/// Whether the server requests certificates from clients.
 enum class ClientCertificates : std::uint8_t {
-    none,       ///< They are not.
-    requested,  ///< They may show one. One that is not good ends the TLS handshake.
-    required    ///< The TLS handshake fails without a good one.
+    none,       ///< No certificate is requested.
+    requested,  ///< A certificate is optional. An invalid one fails the TLS handshake.
+    required    ///< The TLS handshake fails without a valid certificate.
 };
 
-/// Settings of `AsioTlsTransport`. What is wrong with them, its constructor and `reload` tell by
-/// throwing std::invalid_argument with the option and the reason.
+/// Settings of `AsioTlsTransport`. Invalid settings make its constructor and `reload` throw
+/// std::invalid_argument naming the option and the reason.
 struct TlsOptions {
-    /// At least one. A client that names a host (SNI) gets a certificate that was issued for that
-    /// name, or for a wildcard in place of its first label; any other client gets the first of all.
-    /// Of several for one name, the client gets one with a key that it knows (ECDSA, RSA, …), and
-    /// of those with the same kind of key the first.
+    /// At least one. A client that names a host (SNI) gets a certificate issued for that name, or
+    /// for a wildcard in place of its first label; any other client gets the first certificate. If
+    /// several match a name, the client gets one with a key type it supports (ECDSA, RSA, …), and
+    /// of those with the same key type the first.
     std::vector<TlsCertificate> certificates{};
 
-    /// Ciphers of TLS 1.2, in the order of preference, as a list of OpenSSL's (`man
-    /// openssl-ciphers`). By default those with forward secrecy and authenticated encryption,
-    /// AES-128 before AES-256 for speed. What OpenSSL does not know is left out, as long as
-    /// something remains.
+    /// Ciphers for TLS 1.2, in order of preference, as an OpenSSL cipher list (`man
+    /// openssl-ciphers`). The default contains ciphers with forward secrecy and authenticated
+    /// encryption, AES-128 before AES-256 for speed. Ciphers unknown to OpenSSL are ignored, as
+    /// long as at least one remains.
     std::string ciphers = "ECDHE+AESGCM+AES128:ECDHE+AESGCM:ECDHE+CHACHA20";
 
-    /// Ciphers of TLS 1.3, in the order of preference, separated by colons.
+    /// Ciphers for TLS 1.3, in order of preference, separated by colons.
     std::string ciphersuites =
         "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
-    /// See `Handshake::peerSubject` for what was shown.
+    /// See `Handshake::peerSubject` for the client's subject.
     ClientCertificates clientCertificates = ClientCertificates::none;
 
-    /// Authorities that client certificates have to come from, in PEM: a file or the text itself.
+    /// Certificate authorities trusted for client certificates, in PEM: a file or text.
     std::string clientCaFile{};
     std::string clientCaPem{};
 };

@@ -23,11 +23,11 @@
 
 namespace pushhub::auth {
 
-/// Whom a token stands for.
+/// The identity that a token stands for.
 struct Identity {
-    /// Never empty: a token that names nobody proves nothing, and is refused.
+    /// Must not be empty: a token without a user is refused.
     std::string userId;
-    /// When the token ends, and the session with it.
+    /// Time at which the token expires, and the session with it.
     std::optional<std::chrono::system_clock::time_point> expires{};
     /// Becomes the session's data, see `Session::data`.
     SessionData data{};
@@ -61,17 +61,18 @@ inline HttpResponse unauthorized(const std::string& realm, const char* error) {
 
 }  // namespace detail
 
-/// The verdict on a token, to be given once: at once, or later from any thread. Copies are the
-/// same verdict; after the first one the others change nothing.
+/// The decision about a token, to be made once: immediately, or later from any thread. Copies share
+/// the decision; only the first call has an effect.
 class Decision {
 public:
-    /// Made by the authenticator.
+    /// Constructed by the authenticator.
     Decision(HandshakePtr handshake, std::string subprotocol, std::string realm)
         : state_(std::make_shared<State>(std::move(handshake), std::move(subprotocol),
                                          std::move(realm))) {}
 
     /// Accepts the client as that user, or refuses it with 401 if there is none. Returns
-    /// `Errc::handshakeAnswered` if it was decided before, the client has gone, or it is too late.
+    /// `Errc::handshakeAnswered` if it was already decided, the client has gone, or the time is
+    /// over.
     std::error_code operator()(std::optional<Identity> identity) const {
         if (state_->decided.exchange(true)) {
             return Errc::handshakeAnswered;
@@ -106,7 +107,7 @@ namespace detail {
 
 using Check = pushhub::detail::SharedFunction<void(std::string token, Decision decide)>;
 
-/// The host's check of a token, of either kind.
+/// The application's check of a token, of either kind.
 template <class HostCheck>
 Check makeCheck(HostCheck hostCheck) {
     if (pushhub::detail::isNull(hostCheck)) {
@@ -128,24 +129,25 @@ Check makeCheck(HostCheck hostCheck) {
 
 }  // namespace detail
 
-/// A hook for `PushHub::onHandshake` that lets in who has a token:
+/// A hook for `PushHub::onHandshake` that accepts clients with a valid token:
 /// `hub.onHandshake(auth::Authenticator({auth::bearerHeader(), auth::cookieToken("session")},
 /// check))`.
 ///
-/// The first source that finds a token decides. All are asked, though: two different tokens, or
-/// one that is malformed, get 400, for it would not be clear who is asking. No token gets 401. A
-/// token that only a cookie brought gets 403 when the request has no Origin, for then nothing says
-/// which page made the browser send it; which origins may come is `Options::allowedOrigins`.
+/// The first source that finds a token decides. All sources are searched, though: two different
+/// tokens, or a malformed one, get 400, because the identity would be ambiguous. No token gets 401.
+/// A token found only in a cookie gets 403 if the request has no Origin, because then it is unknown
+/// which page made the browser send it; `Options::allowedOrigins` sets the allowed origins.
 ///
-/// The check is yours, either `std::optional<Identity>(const std::string& token)`, which must not
-/// block, or `void(std::string token, auth::Decision decide)`, which may keep `decide` and call it
-/// later from any thread. No identity gets 401; another user than the one of the path gets 403
-/// (the hub sees to it); what the check throws is a failed hook, 500. Both are called on the
-/// hub's loops, several at once. No token is ever part of an answer or an error.
+/// The application supplies the check, either `std::optional<Identity>(const std::string& token)`,
+/// which must not block, or `void(std::string token, auth::Decision decide)`, which may keep
+/// `decide` and call it later from any thread. No identity gets 401; a user other than the one in
+/// the path gets 403 (from the hub); an exception from the check counts as a failed hook, 500. Both
+/// are called on the hub's loops, possibly on several at a time. Tokens never appear in responses
+/// or errors.
 class Authenticator {
 public:
-    /// Throws std::invalid_argument without any source or check, and for a `realm` (of
-    /// WWW-Authenticate) that has control characters, quotes or backslashes.
+    /// Throws std::invalid_argument if there is no source or no check, and for a `realm` (of
+    /// WWW-Authenticate) that contains control characters, quotes or backslashes.
     template <class HostCheck>
     Authenticator(std::vector<TokenSource> sources, HostCheck hostCheck, std::string realm = {})
         : sources_(std::move(sources)),
@@ -202,8 +204,8 @@ private:
 };
 
 /// A hook for `PushHub::onFirstMessage` that takes the whole first message as the token. The check
-/// is that of `Authenticator`; a message that no token can be (empty, with control characters) is
-/// refused without asking it. Refused is closed with 4401.
+/// is the same as for `Authenticator`; a message that cannot be a token (empty, with control
+/// characters) is refused without calling it. A refused client is closed with 4401.
 template <class HostCheck>
 auto firstMessage(HostCheck hostCheck) {
     return [checkToken = detail::makeCheck(std::move(hostCheck))](const HandshakePtr& handshake,

@@ -30,8 +30,8 @@ inline constexpr std::array<std::uint8_t, 256> base64UrlValues = makeBase64UrlVa
 
 }  // namespace detail
 
-/// Bytes as base64url without padding (RFC 4648, section 5): letters, digits, '-' and '_', which
-/// is fit for a URL, a cookie and a subprotocol. Linear.
+/// Bytes as base64url without padding (RFC 4648, section 5): letters, digits, '-' and '_', suitable
+/// for a URL, a cookie and a subprotocol. Linear.
 inline std::string base64UrlEncode(std::string_view bytes) {
     std::string out;
     out.reserve((bytes.size() * 4 + 2) / 3);
@@ -50,8 +50,8 @@ inline std::string base64UrlEncode(std::string_view bytes) {
     return out;
 }
 
-/// The bytes that `base64UrlEncode` gives this text for; nothing for any other text. So there is
-/// one spelling of each value: padding, '+', '/', white space and stray bits at the end are
+/// The bytes for which `base64UrlEncode` returns this text; nothing for any other text. So each
+/// value has exactly one spelling: padding, '+', '/', white space and stray bits at the end are
 /// refused. Linear.
 inline std::optional<std::string> base64UrlDecode(std::string_view text) {
     if (text.size() % 4 == 1) {

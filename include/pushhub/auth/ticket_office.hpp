@@ -21,24 +21,24 @@
 
 namespace pushhub::auth {
 
-/// Tickets that open one connection within a short time. A page fetches one over an ordinary
-/// request, where it is logged in as always, and puts it into the URL of the WebSocket: what logs
-/// and histories keep of that URL is worth nothing any more.
+/// Tickets that each open one connection within a short time. A page fetches a ticket with an
+/// ordinary authenticated request and puts it into the URL of the WebSocket: copies of that URL in
+/// logs and histories are worthless afterwards.
 ///
 /// A ticket is 192 bits from std::random_device, in base64url: with libstdc++, libc++ and
-/// Microsoft's library that is the system's or the processor's source of randomness. Nobody can
-/// guess one, so the look-up need not take a constant time: what its time might tell about a guess
-/// does not help to guess the rest of a ticket within its life.
+/// Microsoft's library that is the system's or the processor's source of randomness. Tickets cannot
+/// be guessed, so the look-up need not be constant-time: any information in its timing does not
+/// help to guess the rest of a ticket within its lifetime.
 ///
-/// Lives in one process: a service of several has to keep its tickets in a common store instead.
-/// Any thread; O(log tickets).
+/// Limited to one process: a service of several processes must keep its tickets in a common store
+/// instead. Any thread; O(log tickets).
 class TicketOffice {
 public:
     using Clock = std::chrono::steady_clock;
     using Now = pushhub::detail::UniqueFunction<Clock::time_point()>;
 
-    /// At most `limit` tickets wait to be redeemed; beyond it the one that would expire next is
-    /// dropped. `now` is for tests. Throws std::invalid_argument for a limit of 0.
+    /// Keeps at most `limit` unredeemed tickets; if it is exceeded, the ticket that would expire
+    /// next is dropped. `now` is for tests. Throws std::invalid_argument for a limit of 0.
     explicit TicketOffice(std::size_t limit = 100'000, Now now = &Clock::now)
         : limit_(limit), now_(std::move(now)) {
         if (limit_ == 0) {
@@ -49,8 +49,8 @@ public:
     TicketOffice(const TicketOffice&) = delete;
     TicketOffice& operator=(const TicketOffice&) = delete;
 
-    /// A new ticket for that user. Throws std::invalid_argument for an empty user id or a life
-    /// that is not from 1 s to 1 h, and what std::random_device throws when it has no source.
+    /// A new ticket for that user. Throws std::invalid_argument for an empty user id or a lifetime
+    /// not from 1 s to 1 h, and any exception of std::random_device if it has no source.
     std::string issue(std::string userId, std::chrono::seconds life = std::chrono::seconds(30)) {
         if (userId.empty()) {
             throw std::invalid_argument("pushhub: a ticket for nobody");
@@ -73,8 +73,8 @@ public:
         return ticket;
     }
 
-    /// The user of a ticket, which is worth nothing from then on; nothing if it was never issued,
-    /// has been redeemed or dropped, or has expired.
+    /// Redeems a ticket and returns its user; nothing if it was never issued, has been redeemed or
+    /// dropped, or has expired.
     std::optional<std::string> redeem(std::string_view ticket) {
         const std::lock_guard<std::mutex> lock(mutex_);
         dropExpired(now_());
@@ -88,7 +88,7 @@ public:
         return userId;
     }
 
-    /// Tickets that can be redeemed now.
+    /// Number of tickets that can be redeemed now.
     std::size_t size() {
         const std::lock_guard<std::mutex> lock(mutex_);
         dropExpired(now_());
@@ -135,8 +135,8 @@ private:
 };
 
 /// A check for `Authenticator` (and `firstMessage`) that redeems tickets:
-/// `auth::Authenticator({auth::queryToken("ticket")}, auth::ticketCheck(office))`. The office has
-/// to outlive the hub.
+/// `auth::Authenticator({auth::queryToken("ticket")}, auth::ticketCheck(office))`. The office must
+/// outlive the hub.
 inline auto ticketCheck(TicketOffice& office) {
     return [&office](const std::string& ticket) -> std::optional<Identity> {
         std::optional<std::string> userId = office.redeem(ticket);

@@ -19,20 +19,20 @@
 
 namespace pushhub::auth {
 
-/// What a client shows as the proof of who it is: never empty, UTF-8, no control characters.
+/// A client's credential: never empty, UTF-8, no control characters.
 struct Token {
     std::string value;
-    /// The browser sent it by itself, whatever page asked for the connection.
+    /// The browser sent it automatically, regardless of the page that opened the connection.
     bool fromCookie = false;
 };
 
-/// What a source has found in a request.
+/// The result of searching a request.
 struct TokenSearch {
     std::optional<Token> token{};
-    /// The subprotocol that the client expects as the answer, whoever's token decides; or "".
+    /// The subprotocol that the client expects in the response, whichever token decides; or "".
     std::string subprotocol{};
-    /// Set if a token is there but malformed or ambiguous: why. It is sent to the client, so it
-    /// should hold nothing of the token.
+    /// The reason, if a token is present but malformed or ambiguous. It is sent to the client, so
+    /// it should not contain any part of the token.
     std::string malformed{};
 };
 
@@ -86,9 +86,8 @@ inline void checkName(bool good, const char* source, const std::string& name) {
 
 }  // namespace detail
 
-/// `Authorization: Bearer <token>` (RFC 6750, section 2.1), for clients that are not browsers:
-/// these cannot set the header. Other schemes are passed over; several Authorization headers are
-/// malformed.
+/// `Authorization: Bearer <token>` (RFC 6750, section 2.1), for clients other than browsers, which
+/// cannot set the header. Other schemes are ignored; several Authorization headers are malformed.
 inline TokenSource bearerHeader() {
     return [](const HttpRequest& request) -> TokenSearch {
         const std::size_t count = request.headerCount("Authorization");
@@ -110,9 +109,9 @@ inline TokenSource bearerHeader() {
     };
 }
 
-/// A query parameter, decoded. Works in browsers, and the token ends in logs: best for tickets
-/// that are worth nothing afterwards, see `TicketOffice`. An empty value is no token; the
-/// parameter twice is malformed. A '+' in a token has to be sent as %2B.
+/// A query parameter, decoded. Works in browsers, but the token appears in logs: best for tickets
+/// that are worthless afterwards, see `TicketOffice`. An empty value is not a token; a repeated
+/// parameter is malformed. A '+' in a token must be sent as %2B.
 inline TokenSource queryToken(std::string name) {
     detail::checkName(!name.empty(), "queryToken", name);
     return [name = std::move(name)](const HttpRequest& request) -> TokenSearch {
@@ -139,10 +138,10 @@ inline TokenSource queryToken(std::string name) {
     };
 }
 
-/// A cookie. Browsers send it by themselves, to whatever page opens the connection: the check of
-/// the Origin is what protects it, see `Authenticator`. An empty value is no token. Two cookies of
-/// the name with different values are malformed: one of them may have been planted by another
-/// subdomain, which the prefix `__Host-` in its name prevents.
+/// A cookie. Browsers send it automatically, whatever page opens the connection: only the Origin
+/// check protects it, see `Authenticator`. An empty value is not a token. Two cookies of this name
+/// with different values are malformed: one of them may have been planted by another subdomain,
+/// which the name prefix `__Host-` prevents.
 inline TokenSource cookieToken(std::string name) {
     detail::checkName(pushhub::detail::isToken(name), "cookieToken", name);
     return [name = std::move(name)](const HttpRequest& request) -> TokenSearch {
@@ -172,10 +171,10 @@ inline TokenSource cookieToken(std::string name) {
     };
 }
 
-/// A subprotocol that stands for a token: `new WebSocket(url, ["pushhub", "bearer." + token])` with
-/// the token in base64url without padding. Works in browsers and stays out of the URL. The answer
-/// names `realSubprotocol`, here "pushhub", and never the token; the client has to offer it, for
-/// Chromium gives up when none of the subprotocols that it offers is chosen.
+/// A subprotocol that carries a token: `new WebSocket(url, ["pushhub", "bearer." + token])` with
+/// the token in base64url without padding. Works in browsers and keeps the token out of the URL.
+/// The response names `realSubprotocol`, here "pushhub", and never the token; the client must offer
+/// it, because Chromium gives up if none of its offered subprotocols is chosen.
 inline TokenSource subprotocolToken(std::string realSubprotocol) {
     constexpr std::string_view prefix = "bearer.";
     detail::checkName(pushhub::detail::isToken(realSubprotocol) &&

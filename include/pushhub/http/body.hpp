@@ -12,13 +12,13 @@
 
 namespace pushhub {
 
-/// Reads the body that the head of a request declares (RFC 9112 section 6): as long as
-/// Content-Length says, or in chunks. Bytes come in pieces, and the outcome does not depend on how
-/// they are cut. Chunk extensions and trailers are checked and dropped.
+/// Reads the body that the head of a request declares (RFC 9112 section 6), by Content-Length or in
+/// chunks. Bytes come in pieces, and the result does not depend on how they are split. Chunk
+/// extensions and trailers are checked and discarded.
 class HttpBodyReader {
 public:
-    /// Of `head` only what it declares is used. A body of more than `maxBytes` is refused with 413,
-    /// by the first `read` if Content-Length tells its size.
+    /// Uses only the declarations in `head`. A body of more than `maxBytes` is refused with 413, by
+    /// the first `read` if Content-Length declares its size.
     HttpBodyReader(const HttpRequest& head, std::size_t maxBytes) : maxBytes_(maxBytes) {
         if (head.headerCount("Transfer-Encoding") != 0) {
             state_ = State::size;
@@ -29,9 +29,9 @@ public:
         }
     }
 
-    /// Goes on with the next bytes. `consumed` counts those of `bytes` that belong to the body, as
-    /// long as nothing is wrong. Not to be called again once the result is not `incomplete`. Throws
-    /// nothing but std::bad_alloc; linear.
+    /// Reads the next bytes. `consumed` is the number of `bytes` that belong to the body, unless
+    /// the body is invalid. Must not be called again once the result is not `incomplete`. Throws
+    /// only std::bad_alloc; linear.
     HttpParseResult read(std::string_view bytes) {
         const std::size_t size = bytes.size();
         while (state_ != State::complete) {
@@ -75,7 +75,7 @@ public:
         return result;
     }
 
-    /// What was read so far.
+    /// The body read so far.
     const std::string& body() const noexcept { return body_; }
 
 private:

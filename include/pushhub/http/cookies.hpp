@@ -36,9 +36,9 @@ bool anyCookie(std::string_view headerValue, F visit) {
 
 }  // namespace detail
 
-/// Calls `f(name, value)` for each cookie of one Cookie header, in order, repeated ones too.
-/// Quotes around a value are stripped, nothing else is decoded (RFC 6265 gives values no
-/// encoding); what has no '=' or no name is not a cookie. Linear.
+/// Calls `f(name, value)` for each cookie of one Cookie header, in order, including repeated ones.
+/// Quotes around a value are stripped, nothing else is decoded (RFC 6265 defines no encoding for
+/// values); text without '=' or without a name is not a cookie. Linear.
 template <class F>
 void forEachCookie(std::string_view headerValue, F f) {
     detail::anyCookie(headerValue, [&](std::string_view name, std::string_view value) {

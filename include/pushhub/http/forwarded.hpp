@@ -17,7 +17,7 @@ namespace pushhub {
 
 namespace detail {
 
-/// An IP address. One of IPv4 has the form ::ffff:a.b.c.d, as dual-stack sockets show it.
+/// An IP address. IPv4 addresses have the form ::ffff:a.b.c.d, as on dual-stack sockets.
 struct IpAddress {
     std::array<std::uint8_t, 16> bytes{};
 
@@ -27,7 +27,7 @@ struct IpAddress {
     }
 };
 
-/// A number in decimal without leading zeros, up to `most`.
+/// A decimal number without leading zeros, at most `most`.
 inline std::optional<unsigned> parseDecimal(std::string_view text, unsigned most) noexcept {
     if (text.empty() || text.size() > 5 || (text.size() > 1 && text.front() == '0')) {
         return std::nullopt;
@@ -117,7 +117,7 @@ inline bool parseIpv6(std::string_view text, std::array<std::uint8_t, 16>& bytes
     return true;
 }
 
-/// An address without a port. The zone of a link-local one ("%eth0") is passed over.
+/// An address without a port. The zone of a link-local address ("%eth0") is ignored.
 inline std::optional<IpAddress> parseIpAddress(std::string_view text) noexcept {
     IpAddress address;
     if (text.find(':') == std::string_view::npos) {
@@ -130,7 +130,7 @@ inline std::optional<IpAddress> parseIpAddress(std::string_view text) noexcept {
                : std::nullopt;
 }
 
-/// The one way to write an address: RFC 5952, section 4.
+/// The canonical text of an address: RFC 5952, section 4.
 inline std::string toString(const IpAddress& address) {
     std::string out;
     const auto& bytes = address.bytes;
@@ -178,14 +178,14 @@ inline std::string toString(const IpAddress& address) {
     return out;
 }
 
-/// An address and, where it is known, a port.
+/// An address and, if known, a port.
 struct IpEndpoint {
     IpAddress address;
     unsigned port = 0;  // 0: not known
 };
 
 /// "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80". With
-/// `hiddenPort` also a port of RFC 7239, section 6.3 that tells nothing ("_x").
+/// `hiddenPort` also an obfuscated port of RFC 7239, section 6.3 ("_x").
 inline std::optional<IpEndpoint> parseIpEndpoint(std::string_view text,
                                                  bool hiddenPort = false) noexcept {
     std::string_view host = text;
@@ -232,10 +232,9 @@ inline std::string toString(const IpEndpoint& endpoint) {
     return out;
 }
 
-/// Cuts the last element off a comma list and returns it, trimmed. `more` says whether there are
-/// others before it. It reads from the right, and only as far as that element, for what stands
-/// before it may come from a client that wants it to be misread, such as with a quote that never
-/// ends.
+/// Removes the last element from a comma list and returns it, trimmed. `more` is set if there are
+/// others before it. Reads from the right, and only that element, because the text before it may
+/// come from a hostile client, for example with an unterminated quote.
 inline std::string_view takeLastElement(std::string_view& list, bool& more) noexcept {
     bool quoted = false;
     std::size_t begin = list.size();
@@ -258,8 +257,8 @@ inline std::string_view takeLastElement(std::string_view& list, bool& more) noex
     return element;
 }
 
-/// The node behind `for=` in an element of Forwarded (RFC 7239, section 4); nothing if there is
-/// not exactly one, if it is no address ("unknown", "_hidden"), or if the element is malformed.
+/// The node after `for=` in an element of Forwarded (RFC 7239, section 4); nothing if there is not
+/// exactly one, if it is not an address ("unknown", "_hidden"), or if the element is malformed.
 inline std::optional<IpEndpoint> parseForwardedElement(std::string_view element) noexcept {
     std::optional<IpEndpoint> node;
     bool found = false;
@@ -304,16 +303,16 @@ inline std::optional<IpEndpoint> parseForwardedElement(std::string_view element)
 
 }  // namespace detail
 
-/// Which reverse proxies are believed when they tell whom they forward for.
+/// The reverse proxies whose forwarding headers are trusted.
 ///
-/// Anyone can send X-Forwarded-For and Forwarded (RFC 7239). They count only in requests that
-/// come from a trusted proxy, and in them only what trusted proxies have added.
+/// Anyone can send X-Forwarded-For and Forwarded (RFC 7239). They count only in requests from a
+/// trusted proxy, and only the parts added by trusted proxies.
 class ProxyTrust {
 public:
-    /// Addresses and networks: "192.0.2.7", "10.0.0.0/8", "::1", "fd00::/8". A network of IPv4
-    /// holds also the addresses that a dual-stack socket shows as IPv4-mapped. Anything else throws
-    /// std::invalid_argument that names the entry; so do bits beyond the prefix
-    /// ("10.0.0.1/8"), for then it is not clear what is meant.
+    /// Addresses and networks: "192.0.2.7", "10.0.0.0/8", "::1", "fd00::/8". An IPv4 network also
+    /// contains the addresses that a dual-stack socket shows as IPv4-mapped. Anything else throws
+    /// std::invalid_argument naming the entry; so do bits after the prefix ("10.0.0.1/8"), because
+    /// the entry would be ambiguous.
     explicit ProxyTrust(const std::vector<std::string>& networks) {
         for (const std::string& entry : networks) {
             networks_.push_back(parseNetwork(entry));
@@ -335,12 +334,12 @@ public:
     /// The address of the client: "address:port", or "address" when no port is known, in the form
     /// of RFC 5952.
     ///
-    /// If the peer is not trusted, that is the peer as it was given. Otherwise the headers are
-    /// read from the end, where the nearest proxy writes: the first address that is not trusted is
-    /// the client. What is malformed ends the search, and the address before it counts, which may
-    /// be the peer's. With X-Forwarded-For there, Forwarded is not looked at: of the two nearly
-    /// every proxy writes only the former, and passes the latter on as the client sent it. A proxy
-    /// that writes Forwarded must remove the other.
+    /// If the peer is not trusted, the result is the peer as given. Otherwise the headers are read
+    /// from the end, where the nearest proxy writes: the first address that is not trusted is the
+    /// client. A malformed element ends the search, and the address before it counts, which may be
+    /// the peer's. If X-Forwarded-For is present, Forwarded is ignored: nearly every proxy writes
+    /// only the former, and passes the latter on as the client sent it. A proxy that writes
+    /// Forwarded must remove the other.
     ///
     /// Linear in the headers, times the networks. Any thread.
     std::string clientAddress(std::string_view peerAddressPort, const HttpRequest& request) const {

@@ -15,7 +15,7 @@ namespace pushhub {
 
 namespace detail {
 
-/// Host and port as they stand in an origin, a URL or a Host header.
+/// Host and port as written in an origin, a URL or a Host header.
 struct Authority {
     std::string_view host;
     std::uint16_t port = 0;  // 0: not given
@@ -74,10 +74,9 @@ constexpr bool isOriginHost(std::string_view host) noexcept {
     return !host.empty();
 }
 
-/// The host of an app's scheme, which need not be a name of DNS: "localhost", "-", an id of an
-/// extension, or nothing at all ("file://"). What the URL standard allows in an opaque host, but
-/// for
-/// '*' and ','.
+/// The host of an app's scheme, which need not be a DNS name: "localhost", "-", the id of an
+/// extension, or empty ("file://"). Allows the characters of an opaque host in the URL standard,
+/// except '*' and ','.
 constexpr bool isAppHost(std::string_view host) noexcept {
     if (!host.empty() && host.front() == '[') {
         return isOriginHost(host);
@@ -108,8 +107,8 @@ inline std::optional<Authority> parseAuthority(
     return authority;
 }
 
-/// `scheme://host[:port]` and nothing behind it. A port that is not given is the scheme's. The host
-/// may be empty and of another form where the scheme is none of the web's.
+/// `scheme://host[:port]` and nothing after it. The default port is that of the scheme. For schemes
+/// other than those of the web, the host may be empty and have another form.
 inline std::optional<Origin> parseOrigin(std::string_view text) noexcept {
     const std::size_t colon = text.find("://");
     if (colon == std::string_view::npos || colon == 0) {
@@ -143,11 +142,11 @@ inline std::optional<Origin> parseOrigin(std::string_view text) noexcept {
 
 }  // namespace detail
 
-/// The origins that pages may have which open a session here (RFC 6455, section 10.2).
+/// Allowed origins of pages that open a session here (RFC 6455, section 10.2).
 ///
-/// A browser sends with every WebSocket handshake the origin of the page, and the cookies of the
-/// server: without this check any page that a user visits could act as that user. Other clients
-/// send whatever they like, so an origin is never a proof of who they are.
+/// A browser sends the origin of the page and the cookies of the server with every WebSocket
+/// handshake: without this check any page that a user visits could act as that user. Other clients
+/// can send any origin, so an origin never proves a client's identity.
 class OriginPolicy {
 public:
     enum class Verdict : std::uint8_t {
@@ -158,23 +157,21 @@ public:
 
     /// Each entry is one of
     /// - `https://app.example.com`, `http://localhost:3000`: exactly this scheme, host and port.
-    ///   The scheme's port may be left out, the case of letters does not matter;
-    /// - `https://*.example.com`: any subdomain of it, also of several labels, but not
-    ///   example.com itself;
+    ///   The default port may be omitted, and case does not matter;
+    /// - `https://*.example.com`: any subdomain, also of several labels, but not example.com
+    ///   itself;
     /// - `*`: any origin of the web, that is, of http or https;
     /// - `capacitor://localhost`, `chrome-extension://abc…`: exactly this scheme and host of an
     ///   app. The host may have any form;
-    /// - `moz-extension://*`, `vscode-webview://*`: any host of this scheme, for schemes whose
-    /// hosts
-    ///   differ from one installation to the next;
-    /// - `file://`: pages from files, where the browser says so;
-    /// - `null`: pages whose origin the browser does not tell: from files, in sandboxed frames,
-    /// from
-    ///   data: URLs. Any page can open one of those, so this is as open as `*`.
+    /// - `moz-extension://*`, `vscode-webview://*`: any host of this scheme, for schemes with
+    ///   hosts that differ between installations;
+    /// - `file://`: pages from files, if the browser reports it;
+    /// - `null`: pages whose origin the browser does not reveal: from files, in sandboxed
+    ///   frames, from data: URLs. Any page can open one of those, so this is as open as `*`.
     ///
-    /// A slash at the end of an origin is passed over. Hosts are compared as text: write them as
-    /// browsers do, non-ASCII ones in Punycode and IPv6 addresses in their shortest form. Anything
-    /// else throws std::invalid_argument that names the entry. An empty list refuses every origin.
+    /// A trailing slash is ignored. Hosts are compared as text: write them as browsers do,
+    /// non-ASCII ones in Punycode and IPv6 addresses in their shortest form. Anything else throws
+    /// std::invalid_argument naming the entry. An empty list refuses every origin.
     explicit OriginPolicy(const std::vector<std::string>& allowed) {
         for (const std::string& entry : allowed) {
             if (entry == "*") {
@@ -187,8 +184,8 @@ public:
         }
     }
 
-    /// Judges the value of an Origin header, "" if there is none. What is malformed is refused,
-    /// whatever the list says. Linear in the list; allocates nothing. Any thread.
+    /// Checks the value of an Origin header, "" if there is none. A malformed value is refused
+    /// regardless of the list. Linear in the list; allocates nothing. Any thread.
     Verdict judge(std::string_view originHeader) const noexcept {
         if (originHeader.empty()) {
             return Verdict::absent;
@@ -204,7 +201,7 @@ public:
         return good ? Verdict::allowed : Verdict::refused;
     }
 
-    /// True if "*" was said.
+    /// True if the list contains "*".
     bool any() const noexcept { return any_; }
 
     /// True if the list was empty.
@@ -266,13 +263,13 @@ private:
     bool null_ = false;
 };
 
-/// True if a page of this origin came from the same host and port as the request, as its Host
-/// header names them; also if there is no origin. The scheme is not compared: behind a proxy that
-/// does TLS a server does not know its own.
+/// True if a page of this origin came from the host and port in the request's Host header; also if
+/// there is no origin. The scheme is not compared: behind a proxy that terminates TLS a server does
+/// not know its own scheme.
 ///
-/// Mind that both headers are the client's word. A page cannot change them, but a domain whose
-/// owner lets it resolve to this server (DNS rebinding) is its own host: only a list of origins
-/// keeps those out.
+/// Note that both headers come from the client. A page cannot change them, but if the owner of a
+/// domain makes it resolve to this server (DNS rebinding), that domain is its own host: only a list
+/// of origins protects against this.
 inline bool isSameOrigin(std::string_view originHeader, std::string_view hostHeader) noexcept {
     if (originHeader.empty()) {
         return true;

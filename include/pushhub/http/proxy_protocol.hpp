@@ -11,18 +11,18 @@
 
 namespace pushhub::detail {
 
-/// What a proxy says of a client before the client's first byte: the PROXY protocol of HAProxy,
-/// versions 1 and 2 (https://www.haproxy.org/download/1.8/doc/proxy-protocol.txt).
+/// Information about a client that a proxy sends before the client's first byte: the PROXY protocol
+/// of HAProxy, versions 1 and 2 (https://www.haproxy.org/download/1.8/doc/proxy-protocol.txt).
 struct ProxyHeader {
     enum class State : std::uint8_t { incomplete, complete, invalid };
 
     State status = State::incomplete;
     std::size_t consumed = 0;            ///< Bytes of a complete header.
-    std::optional<IpEndpoint> client{};  ///< Nothing if the proxy speaks for itself, or over no IP.
-    const char* reason = "";             ///< What is wrong with an invalid one.
+    std::optional<IpEndpoint> client{};  ///< Empty if the proxy speaks for itself, or not over IP.
+    const char* reason = "";             ///< The fault of an invalid header.
 };
 
-/// Longest header that is read, with everything that version 2 appends to the addresses.
+/// Maximum size of a header, including everything that version 2 appends to the addresses.
 inline constexpr std::size_t maxProxyHeader = 4096;
 
 inline ProxyHeader invalidProxyHeader(const char* reason) noexcept {
@@ -125,8 +125,8 @@ inline ProxyHeader parseProxyBinary(std::string_view bytes) noexcept {
     return header;
 }
 
-/// Looks for a header at the beginning of `bytes`, which are all that have come so far. The outcome
-/// does not depend on how they are cut. Constant time.
+/// Looks for a header at the beginning of `bytes`, which are all bytes received so far. The result
+/// does not depend on how they are split. Constant time.
 inline ProxyHeader parseProxyHeader(std::string_view bytes) noexcept {
     using namespace std::string_view_literals;
     constexpr std::string_view signature = "\r\n\r\n\0\r\nQUIT\n"sv;

@@ -16,7 +16,7 @@
 
 namespace pushhub {
 
-/// How large a request head may be.
+/// Maximum size of a request head.
 struct HttpLimits {
     /// Bytes up to and including the empty line; more is answered with 431. Above 65535 it counts
     /// as 65535.
@@ -31,24 +31,24 @@ struct HttpLimits {
 struct HttpParseResult {
     enum class State : std::uint8_t {
         complete,    ///< a whole head was parsed
-        incomplete,  ///< so far nothing wrong, but the head has not ended
+        incomplete,  ///< valid so far, but the head has not ended
         invalid      ///< answer with `httpStatus` and close the connection
     };
     State status = State::incomplete;
-    /// Bytes that the head took, when complete; what follows them belongs to the next protocol.
+    /// Size of the head in bytes, when complete; the bytes after it belong to the next protocol.
     std::size_t consumed = 0;
     /// 400, 413, 414, 431, 501 or 505, when invalid.
     int httpStatus = 0;
-    /// A constant English text that holds nothing of what the peer sent.
+    /// A constant English text that contains no data from the peer.
     const char* reason = "";
 };
 
 /// An HTTP/1.x request (RFC 9112), immutable once parsed and cheap to keep: one pointer to one heap
-/// block that is no larger than the head was on the wire, with a body behind it if there is one.
+/// block that is no larger than the head was on the wire, followed by the body, if any.
 ///
-/// Views that the functions return live as long as the block: moving the request keeps them
-/// valid. A request that was not filled by `parse`, or was moved from, answers everything with ""
-/// or nothing. Reading from several threads at once is fine.
+/// Returned views are valid as long as the block exists: moving the request keeps them valid. A
+/// request not filled by `parse`, or moved from, returns "" or nothing from all functions. Several
+/// threads may read at the same time.
 ///
 /// The parser is strict where leniency has been used to smuggle requests, see `parse`.
 class HttpRequest {
@@ -57,30 +57,30 @@ public:
 
     /// Parses a request head from the start of `bytes`. `out` is written only when complete.
     ///
-    /// When incomplete, call again with the same bytes and more behind them, and with
-    /// `alreadyScanned` set to the earlier `bytes.size()`: however the bytes are cut, the whole
-    /// stays linear. The outcome does not depend on how the bytes are cut.
+    /// When incomplete, call again with the same bytes and more appended, and with `alreadyScanned`
+    /// set to the earlier `bytes.size()`: the total cost is then linear however the bytes are
+    /// split. The result does not depend on how the bytes are split.
     ///
     /// One allocation, when complete; throws nothing but std::bad_alloc.
     ///
     /// Versions: HTTP/1.0 and up to HTTP/1.9, which is read as HTTP/1.1 (RFC 9110 section 2.5).
-    /// Refused: other major versions (505); bare CR or LF, NUL and other control
-    /// characters except tabs in header values; whitespace before a colon; a header name that is
-    /// not a token; several Host, or one that is not `host[:port]`, or none (HTTP/1.0 may leave it
-    /// out); spaces, control characters, non-ASCII bytes and '#' in the target; a malformed or
-    /// repeated Content-Length; Transfer-Encoding together with Content-Length, in HTTP/1.0, or
-    /// other than "chunked" (501); a GET or HEAD that declares a body (413, or 400 for
-    /// Transfer-Encoding). The first byte of TLS gets a reason of its own.
-    /// Accepted: one empty line before the request line (RFC 9112, section 2.2); folded header
-    /// lines, each fold replaced by one space (section 5.2); the absolute form of the target with
-    /// http, https, ws or wss, of which path and query are kept (section 3.2.2); "*" for OPTIONS.
+    /// Refused: other major versions (505); bare CR or LF, NUL and other control characters except
+    /// tabs in header values; whitespace before a colon; a header name that is not a token; several
+    /// Host, or one that is not `host[:port]`, or none (HTTP/1.0 may leave it out); spaces, control
+    /// characters, non-ASCII bytes and '#' in the target; a malformed or repeated Content-Length;
+    /// Transfer-Encoding together with Content-Length, in HTTP/1.0, or other than "chunked" (501);
+    /// a GET or HEAD that declares a body (413, or 400 for Transfer-Encoding). The first byte of
+    /// TLS gets a separate reason. Accepted: one empty line before the request line (RFC 9112,
+    /// section 2.2); folded header lines, each fold replaced by one space (section 5.2); the
+    /// absolute form of the target with http, https, ws or wss, of which path and query are kept
+    /// (section 3.2.2); "*" for OPTIONS.
     static HttpParseResult parse(std::string_view bytes, HttpRequest& out,
                                  const HttpLimits& limits = {}, std::size_t alreadyScanned = 0);
 
     /// "GET"; case-sensitive.
     std::string_view method() const { return {text(), methodLength()}; }
 
-    /// Path and query as they were sent, undecoded.
+    /// Path and query as sent, undecoded.
     std::string_view target() const { return {text() + methodLength(), targetLength()}; }
 
     /// The target before '?', undecoded. Starts with '/', or is "*".
@@ -91,7 +91,7 @@ public:
         return target().substr((std::min)(pathLength() + 1, targetLength()));
     }
 
-    /// "HTTP/1.1", or another minor version, as it was sent.
+    /// "HTTP/1.1", or another minor version, as sent.
     std::string_view version() const {
         constexpr std::string_view versions =
             "HTTP/1.0HTTP/1.1HTTP/1.2HTTP/1.3HTTP/1.4"
@@ -100,12 +100,12 @@ public:
         return block_ ? versions.substr(length * minorVersion(), length) : std::string_view();
     }
 
-    /// The value of the first header of this name (in any case), "" if there is none. Linear in
-    /// the number of headers, as all look-ups here.
+    /// The value of the first header of this name (in any case), "" if there is none. Linear in the
+    /// number of headers, like all look-ups here.
     std::string_view header(std::string_view name) const;
 
-    /// Calls `f(name, value)` for each header, in order, repeated ones too. Names as they were
-    /// sent; values without surrounding whitespace. Values may hold bytes from 0x80 on.
+    /// Calls `f(name, value)` for each header, in order, including repeated ones. Names as sent;
+    /// values without surrounding whitespace. Values may contain bytes from 0x80 on.
     template <class F>
     void forEachHeader(F f) const {
         Field field = firstField();
@@ -118,15 +118,15 @@ public:
     /// All values of the headers of this name, in order.
     std::vector<std::string_view> headerValues(std::string_view name) const;
 
-    /// How many headers have this name.
+    /// Number of headers with this name.
     std::size_t headerCount(std::string_view name) const;
 
     /// True if a comma list, spread over all headers of this name, has `token` as an element (in
     /// any case).
     bool hasToken(std::string_view headerName, std::string_view token) const;
 
-    /// The first query parameter of this name, percent-decoded, '+' as space; nothing if there is
-    /// none or if it is not decodable or not UTF-8.
+    /// The first query parameter of this name, percent-decoded, '+' as space; nothing if absent,
+    /// not decodable or not UTF-8.
     std::optional<std::string> query(std::string_view name) const {
         return findQueryParam(rawQuery(), name);
     }
@@ -140,8 +140,7 @@ public:
     /// The Origin header, "" if absent. "null" is a real value that browsers send.
     std::string_view origin() const { return header("Origin"); }
 
-    /// True if the request declares a body, which `parse` leaves where it is. Never for GET and
-    /// HEAD.
+    /// True if the request declares a body, which `parse` does not read. Never for GET and HEAD.
     bool hasBody() const { return (flags() & declaresBody) != 0; }
 
     /// The body, decoded from its chunks; "" without one.
@@ -155,10 +154,10 @@ public:
         return {stored + sizeof size, size};
     }
 
-    /// Stores the body. Views from before are invalid then.
+    /// Stores the body. Invalidates earlier views.
     void setBody(std::string_view body);
 
-    /// Bytes that this request occupies, itself and its block.
+    /// Memory used by this request in bytes, including its block.
     std::size_t memoryUsage() const {
         const bool keeps = (flags() & keepsBody) != 0;
         return sizeof *this + load(capacityAt) + (keeps ? sizeof(std::size_t) + body().size() : 0);
@@ -392,7 +391,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
     const std::size_t firstSpace = line.find(' ');
     const std::size_t lastSpace = line.rfind(' ');
     if (firstSpace == std::string_view::npos || firstSpace == lastSpace) {
-        return invalid(400, "the request line has not three parts");
+        return invalid(400, "malformed request line");
     }
     const std::string_view method = line.substr(0, firstSpace);
     std::string_view target = line.substr(firstSpace + 1, lastSpace - firstSpace - 1);
@@ -408,7 +407,7 @@ inline HttpParseResult HttpRequest::parseRequestLine(std::string_view line, std:
         return invalid(400, "the HTTP version is malformed");
     }
     if (version[5] != '1') {
-        return invalid(505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+        return invalid(505, "HTTP version not supported");
     }
     if (target.size() > limits.maxTargetBytes) {
         return invalid(414, "the request target is too long");

@@ -11,7 +11,7 @@
 
 namespace pushhub {
 
-/// A small answer to a plain HTTP request or to a refused handshake.
+/// A small response to a plain HTTP request or to a refused handshake.
 struct HttpResponse {
     /// 200 to 599; anything else is sent as 500.
     int status = 200;
@@ -19,7 +19,7 @@ struct HttpResponse {
     /// Left out when empty or when there is no body.
     std::string contentType = "text/plain; charset=utf-8";
     /// Further headers, in the order in which they are sent; see `isValidHeader` and
-    /// `isReservedHeader` for those that are not.
+    /// `isReservedHeader` for headers that are not sent.
     std::vector<std::pair<std::string, std::string>> headers{};
 };
 
@@ -112,13 +112,13 @@ inline const char* reasonPhrase(int status) {
 }
 
 /// True if the name is a token and the value has no control character except tabs: such a pair
-/// cannot end its line, so a response cannot be split. Others are never sent; check the host's
-/// headers with this first to tell it about them.
+/// cannot end its line, so a response cannot be split. Other headers are never sent; check the
+/// application's headers with this function first to report them.
 inline bool isValidHeader(std::string_view name, std::string_view value) {
     return detail::isToken(name) && detail::isFieldValue(value);
 }
 
-/// True for the headers that decide where a response ends and what becomes of the connection
+/// True for the headers that determine the end of a response and the state of the connection
 /// (Connection, Content-Length, Transfer-Encoding): the library writes them itself.
 inline bool isReservedHeader(std::string_view name) {
     return detail::equalsIgnoreCase(name, "Connection") ||
@@ -126,19 +126,19 @@ inline bool isReservedHeader(std::string_view name) {
            detail::equalsIgnoreCase(name, "Transfer-Encoding");
 }
 
-/// 503, with the advice to try again in some seconds.
+/// 503, with Retry-After.
 inline HttpResponse unavailable(std::string why) {
     HttpResponse response{503, std::move(why)};
     response.headers = {{"Retry-After", "5"}};
     return response;
 }
 
-/// True for a status that an answer may have: 200 to 599.
+/// True for a valid response status: 200 to 599.
 constexpr bool isFinalStatus(int status) noexcept {
     return status >= 200 && status <= 599;
 }
 
-/// True for a status that refuses: 400 to 599.
+/// True for a refusal status: 400 to 599.
 constexpr bool isRefusalStatus(int status) noexcept {
     return status >= 400 && status <= 599;
 }
@@ -150,8 +150,8 @@ inline bool hasHeader(const HttpResponse& response, std::string_view name) {
         [name](const auto& header) { return detail::equalsIgnoreCase(header.first, name); });
 }
 
-/// Names what `serialize` replaces or leaves out because it cannot be sent: a status, or else the
-/// first such header. "" if there is nothing.
+/// Names the item that `serialize` replaces or leaves out because it cannot be sent: the status, or
+/// else the first such header. "" if there is none.
 inline std::string whyNotSendable(const HttpResponse& response) {
     if (!isFinalStatus(response.status)) {
         return "the status is " + std::to_string(response.status) + ", expected from 200 to 599";
@@ -177,10 +177,10 @@ inline void appendHeader(std::string& out, std::string_view name, std::string_vi
 
 }  // namespace detail
 
-/// The bytes of a response (RFC 9112, section 4). `headOnly` leaves the body out, as the answer to
-/// HEAD must; `keepAlive` false adds "Connection: close"; `date` is the value of Date, unless the
-/// response has one or it is "". Headers that are invalid or reserved are left out. 204, 205 and
-/// 304 have no body.
+/// The bytes of a response (RFC 9112, section 4). `headOnly` omits the body, as required in the
+/// response to HEAD; `keepAlive` false adds "Connection: close"; `date` is the value of Date,
+/// unless the response has one or it is "". Headers that are invalid or reserved are left out. 204,
+/// 205 and 304 have no body.
 inline std::string serialize(const HttpResponse& response, bool headOnly, bool keepAlive,
                              std::string_view date = {}) {
     const int status = isFinalStatus(response.status) ? response.status : 500;

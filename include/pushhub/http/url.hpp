@@ -12,8 +12,8 @@
 namespace pushhub {
 
 /// Decodes %XX escapes (RFC 3986, section 2.1) onto the end of `out`; with `plusIsSpace` also '+'
-/// as browsers' forms send it. False if an escape is cut short or not hexadecimal; `out` then
-/// holds what came before it. Whether the result is UTF-8 is for the caller to check. Linear.
+/// as browsers' forms send it. False if an escape is truncated or not hexadecimal; `out` then
+/// contains the text before it. The caller must check whether the result is UTF-8. Linear.
 inline bool percentDecodeTo(std::string_view text, std::string& out, bool plusIsSpace = false) {
     out.reserve(out.size() + text.size());
     for (std::size_t i = 0; i < text.size(); ++i) {
@@ -79,9 +79,9 @@ inline std::optional<std::string> decodeQueryText(std::string_view raw) {
 
 }  // namespace detail
 
-/// Calls `f(std::string name, std::string value)` for each parameter of a raw query (what stands
-/// behind '?'), in order, repeated ones too, both decoded. Pairs whose name or value is not
-/// decodable or not UTF-8 are left out; returns false if there was one.
+/// Calls `f(std::string name, std::string value)` for each parameter of a raw query (the text after
+/// '?'), in order, including repeated ones, both decoded. Pairs whose name or value is not
+/// decodable or not UTF-8 are skipped; returns false if there was one.
 template <class F>
 bool forEachQueryParam(std::string_view rawQuery, F f) {
     bool allDecodable = true;
@@ -98,8 +98,8 @@ bool forEachQueryParam(std::string_view rawQuery, F f) {
     return allDecodable;
 }
 
-/// The decoded value of the first parameter with this (decoded) name; nothing if there is none or
-/// if it is not decodable or not UTF-8. A second one of the name is never looked at.
+/// The decoded value of the first parameter with this (decoded) name; nothing if absent, not
+/// decodable or not UTF-8. Further parameters of this name are ignored.
 inline std::optional<std::string> findQueryParam(std::string_view rawQuery, std::string_view name) {
     std::optional<std::string> found;
     detail::anyRawQueryParam(rawQuery, [&](std::string_view rawName, std::string_view rawValue) {

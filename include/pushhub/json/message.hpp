@@ -35,17 +35,17 @@ constexpr bool isInteger = std::is_integral_v<T> &&
 
 }  // namespace detail
 
-/// Milliseconds since 1970-01-01T00:00:00Z, what JavaScript's Date takes. Any thread, no throw.
+/// Milliseconds since 1970-01-01T00:00:00Z, as for JavaScript's Date. Any thread, no throw.
 inline std::int64_t millisecondsSinceEpoch() noexcept {
     const auto sinceEpoch = std::chrono::system_clock::now().time_since_epoch();
     return std::chrono::duration_cast<std::chrono::milliseconds>(sinceEpoch).count();
 }
 
-/// One JSON value, serialised when it is made. Everything that becomes a value converts to it:
-/// null, bool, numbers, text, rapidjson::Value and Document, `Object`, `Array`, `raw`.
+/// One JSON value, serialised on construction. All supported types convert to it: null, bool,
+/// numbers, text, rapidjson::Value and Document, `Object`, `Array`, `raw`.
 ///
-/// The conversions throw std::system_error with a `json::Errc`: `invalidUtf8` for text that is
-/// not UTF-8, `numberOutOfRange` for an infinity or NaN. So what exists is valid JSON in valid
+/// The conversions throw std::system_error with a `json::Errc`: `invalidUtf8` for text that is not
+/// UTF-8, `numberOutOfRange` for an infinity or NaN. So a fragment is always valid JSON in valid
 /// UTF-8. One object belongs to one thread at a time. Linear in the size of the value.
 class Fragment {
 public:
@@ -54,12 +54,12 @@ public:
     template <class T, std::enable_if_t<std::is_same_v<T, bool>, int> = 0>
     Fragment(T value) : json_(value ? "true" : "false") {}
 
-    /// Any integer but the character types. Mind that JavaScript keeps 53 bits of it.
+    /// Any integer except character types. Note that JavaScript keeps only 53 bits.
     template <class T, std::enable_if_t<detail::isInteger<T>, long> = 0>
     Fragment(T value) : json_(std::to_string(value)) {}
 
-    /// The fewest digits that give the same double again. A whole number ends in `.0`, one of more
-    /// than 21 digits has an exponent: `1.0`, `1e21`. A float is widened first.
+    /// The shortest text that converts back to the same double. A whole number ends in `.0`, one of
+    /// more than 21 digits has an exponent: `1.0`, `1e21`. A float is widened first.
     Fragment(double value) {
         if (!std::isfinite(value)) {
             throw std::system_error(Errc::numberOutOfRange);
@@ -98,7 +98,7 @@ public:
         return fragment;
     }
 
-    /// The JSON text. Lives as long as the fragment.
+    /// The JSON text. Valid as long as the fragment exists.
     const std::string& str() const noexcept { return json_; }
 
 private:
@@ -177,10 +177,10 @@ public:
         detail::appendString(cmdJson_, cmd);
     }
 
-    /// The id the receiver sees, to match its answer with this message.
+    /// The id that the receiver sees, to match its answer to this message.
     const std::string& msgId() const noexcept { return msgId_; }
 
-    /// Sets an id of the caller's own instead of the UUID, to repeat or to answer a message.
+    /// Sets the caller's own id instead of the UUID, to repeat or to answer a message.
     Message& msgId(std::string id) {
         if (!protocol::isValidUtf8(id)) {
             throw std::system_error(Errc::invalidUtf8);

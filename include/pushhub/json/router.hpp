@@ -22,18 +22,18 @@
 
 namespace pushhub::json {
 
-/// What a `Router` takes; each message is checked against it before anything is built of it.
+/// Limits of a `Router`; each message is checked against them before anything is built from it.
 struct RouterOptions {
-    std::string field = "type";  ///< The member whose text chooses the handler; not empty.
-    std::size_t maxSize = std::size_t{64} * 1024;  ///< Largest message, bytes: 1 to 2^30.
-    std::size_t maxDepth = 32;                     ///< Objects and arrays in each other: 1 to 1000.
+    std::string field = "type";  ///< The member whose text selects the handler; not empty.
+    std::size_t maxSize = std::size_t{64} * 1024;  ///< Maximum message size, bytes: 1 to 2^30.
+    std::size_t maxDepth = 32;  ///< Maximum nesting of objects and arrays: 1 to 1000.
 };
 
 /// Why a message reached no handler.
 struct RouteError {
     std::error_code code;    ///< A `json::Errc`.
-    std::size_t offset = 0;  ///< Byte of the message; for the object as a whole, of its '{'.
-    std::string reason;      ///< For a log: one line of ASCII, bounded, whatever the peer sent.
+    std::size_t offset = 0;  ///< Byte in the message; for the object as a whole, of its '{'.
+    std::string reason;      ///< For a log: always one line of ASCII of limited length.
 };
 
 /// The text of an object's member, if it is there and is a string; of several the first. The view
@@ -54,32 +54,33 @@ inline std::optional<std::string_view> stringField(const rapidjson::Value& objec
     return std::nullopt;
 }
 
-/// Gives each inbound message, a JSON object such as `{"msg":"…","type":"add"}`, to the handler
-/// its "type" names. It is a hook of the hub:
+/// Passes each inbound message, a JSON object such as `{"msg":"…","type":"add"}`, to the handler
+/// named by its "type". It is a hook of the hub:
 ///
 ///     json::Router router;
 ///     router.on("add", [](const SessionPtr& session, const rapidjson::Value& object) { … });
 ///     hub.onMessage(router);   // copies; std::ref(router) does not, and must outlive the hub
 ///
-/// Threads: set it up before the hub starts, in one thread; then it is constant, and loops call it
-/// at the same time, so handlers share nothing unguarded (one session's messages never overlap).
+/// Threads: set it up before the hub starts, in one thread; afterwards it is constant. Several
+/// loops call it at the same time, so handlers must guard shared data (one session's messages never
+/// overlap).
 ///
-/// Errors: what is no JSON, too large, too deep, no object, without the field, or of a type nobody
-/// handles goes to the onError handler. Without one, the call throws a std::system_error with the
-/// same code, position and reason in what(); the hub hands exceptions of a hook to its own onError.
-/// Neither way harms the loop or the session. What a handler throws passes through, to the same
-/// end.
+/// Errors: a message that is not JSON, too large, too deep, not an object, without the field, or of
+/// an unhandled type goes to the onError handler. Without one, the call throws a std::system_error
+/// with the same code, position and reason in what(); the hub passes exceptions of a hook to its
+/// own onError. Neither harms the loop or the session. An exception from a handler is handled in
+/// the same way.
 ///
 /// JSON is RFC 8259, with no byte order mark, numbers that fit a double, and no half surrogate
 /// pairs. An integer from -2^63 to 2^64 - 1 without fraction and exponent arrives as an integer,
 /// every other number, `-0` among them, as the nearest double. Numbers beyond the range of double
-/// are refused, and so are exponents of more than three digits. Whether other members
-/// occur twice is the handler's to judge: RapidJSON finds the first.
+/// are refused, and so are exponents of more than three digits. Handlers must check for other
+/// repeated members themselves: RapidJSON finds the first.
 class Router {
 public:
-    /// The object lives for the call only, and its content is the peer's: `object["x"]` asserts
-    /// that the member exists, so use `stringField` or FindMember and check the type. Copies of a
-    /// handler, and of its router, call the same one.
+    /// The object is valid during the call only, and its content comes from the peer: `object["x"]`
+    /// asserts that the member exists, so use `stringField` or FindMember and check the type.
+    /// Copies of a handler, and of its router, call the same one.
     using Handler =
         pushhub::detail::SharedFunction<void(const SessionPtr&, const rapidjson::Value& object)>;
     using ErrorHandler =
@@ -96,8 +97,8 @@ public:
     }
 
     /// Calls `handler` for messages whose field equals `type`, byte for byte. Throws
-    /// std::invalid_argument if the type has a handler already: two parts of a program that claim
-    /// the same message are a mistake; or if the handler is empty or the type not UTF-8.
+    /// std::invalid_argument if the type already has a handler (two parts of a program that claim
+    /// the same message are a mistake), or if the handler is empty or the type is not UTF-8.
     Router& on(std::string type, Handler handler) {
         if (!protocol::isValidUtf8(type)) {
             throw std::invalid_argument("Router.on: the type " + quoted(type) + " is not UTF-8");
@@ -118,7 +119,7 @@ public:
         return *this;
     }
 
-    /// Calls `handler` for messages that reach none; replaces the previous one.
+    /// Calls `handler` for messages that reach no other handler; replaces the previous one.
     Router& onError(ErrorHandler handler) {
         requireHandler("onError", handler);
         error_ = std::move(handler);

@@ -36,7 +36,7 @@ struct PrometheusSample {
     std::string value;
 };
 
-/// A metric and how to take its samples from the figures of a hub.
+/// A metric, and how to take its samples from the figures of a hub.
 struct PrometheusFamily {
     std::string_view name;
     std::string_view type;
@@ -238,11 +238,11 @@ inline std::string prometheusLabel(std::string_view name, std::string_view value
 }
 
 /// The figures of one or more hubs for Prometheus. Add those of several hubs and convert the sum:
-/// the format wants all samples of a metric together, so texts of single hubs cannot be
+/// the format requires all samples of a metric together, so texts of single hubs cannot be
 /// concatenated. One object belongs to one thread at a time.
 class PrometheusText {
 public:
-    /// No hub yet, for sums in a loop.
+    /// Empty, for sums in a loop.
     PrometheusText() = default;
 
     /// See `prometheusText`.
@@ -250,7 +250,7 @@ public:
         : hubs_{{stats, detail::parsePrometheusLabels(labels)}} {}
 
     /// Adds the figures of other hubs. Throws std::invalid_argument, and changes nothing, if two
-    /// hubs have the same labels: their samples could not be told apart.
+    /// hubs have the same labels: their samples would be indistinguishable.
     PrometheusText& operator+=(const PrometheusText& other) {
         for (const Hub& hub : other.hubs_) {
             for (const Hub& present : hubs_) {
@@ -322,7 +322,7 @@ private:
     std::vector<Hub> hubs_;
 };
 
-/// The figures of a hub in the text format of Prometheus, for an answer of onHttp:
+/// The figures of a hub in the text format of Prometheus, for a response of onHttp:
 ///
 ///     response.contentType = "text/plain; version=0.0.4";
 ///     response.body = pushhub::prometheusText(hub.stats());

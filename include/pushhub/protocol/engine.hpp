@@ -194,7 +194,7 @@ private:
                 break;
             case Opcode::continuation:
                 if (!message_.underWay) {
-                    return "continuation of no message";
+                    return "unexpected continuation frame";
                 }
                 break;
             case Opcode::close:
@@ -208,9 +208,9 @@ private:
                 }
                 break;
             default:
-                return "opcode is a reserved one";
+                return "reserved opcode";
         }
-        return reserved == 0 ? nullptr : "reserved bit is set that no extension uses";
+        return reserved == 0 ? nullptr : "unexpected RSV bit";
     }
 
     EngineEvent beginPayload() {
@@ -224,7 +224,7 @@ private:
         }
         if (frameHeaderSize(frame_.length) != startSize + lengthBytes()) {
             return fail(CloseCode::protocolError, Errc::protocolViolation,
-                        "length of a frame is not in its shortest form");
+                        "non-minimal payload length");
         }
         std::copy_n(header_.data() + startSize + lengthBytes(), frame_.key.size(),
                     frame_.key.data());
@@ -356,7 +356,7 @@ private:
             return fail(CloseCode::invalidPayload, Errc::brokenCompression,
                         "compressed data is broken");
         }
-        return fail(CloseCode::internalError, Errc::internalError, "memory is short");
+        return fail(CloseCode::internalError, Errc::internalError, "out of memory");
     }
 
     std::size_t maxMessageSize_ = 64 * 1024;

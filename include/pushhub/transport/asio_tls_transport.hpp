@@ -9,28 +9,30 @@
 
 namespace pushhub {
 
-/// WebSocket over TLS 1.2 and 1.3, by OpenSSL: `PushHub<AsioTlsTransport> hub(options, tlsOptions)`
-/// or `hub(options, tlsOptions, ioContext)`. Apart from the encryption it is an `AsioTransport`.
+/// WebSocket over TLS 1.2 and 1.3, with OpenSSL: `PushHub<AsioTlsTransport> hub(options,
+/// tlsOptions)` or `hub(options, tlsOptions, ioContext)`. Apart from the encryption it is an
+/// `AsioTransport`.
 ///
-/// Also a socket that `adopt` takes over begins with TLS: what was read from it is part of that.
+/// A socket taken over by `adopt` also begins with TLS: the bytes read from it are part of the TLS
+/// stream.
 ///
-/// The TLS handshake is part of the time in `Options::handshakeTimeout`; a client that fails in it
-/// is cut. `HubStats::handshakesTlsFailed` counts it, and the log says why. A client that speaks
-/// plain HTTP gets 400.
+/// `Options::handshakeTimeout` includes the TLS handshake; if the handshake fails, the connection
+/// is aborted, `HubStats::handshakesTlsFailed` counts it, and the log has the reason. A client that
+/// sends plain HTTP gets 400.
 class AsioTlsTransport : public AsioTransport {
 public:
-    /// Throws std::invalid_argument that names the option, its value and the reason.
+    /// Throws std::invalid_argument naming the option, its value and the reason.
     AsioTlsTransport(const Options& options, const TlsOptions& tlsOptions)
         : AsioTlsTransport(options, tlsOptions, nullptr) {}
 
-    /// On the host's io_context.
+    /// Runs on the host's io_context.
     AsioTlsTransport(const Options& options, const TlsOptions& tlsOptions,
                      detail::net::io_context& context)
         : AsioTlsTransport(options, tlsOptions, &context) {}
 
-    /// TLS handshakes that begin from now on follow `tlsOptions`, whose files are read again.
-    /// Sessions go on as they are; their clients cannot resume TLS with what they got before.
-    /// Throws std::invalid_argument, and then nothing has changed. Any thread.
+    /// Applies `tlsOptions` to all TLS handshakes that begin from now on, and reads its files
+    /// again. Existing sessions continue unchanged; their clients cannot resume TLS with earlier
+    /// tickets. On error throws std::invalid_argument and changes nothing. Any thread.
     void reload(const TlsOptions& tlsOptions) { slot_->set(tlsOptions); }
 
 private:

@@ -29,11 +29,11 @@ namespace pushhub {
 /// WebSocket over TCP on Asio. Meets the requirements in transport.hpp.
 class AsioTransport {
 public:
-    /// Runs `options.loops` threads of its own.
+    /// Runs `options.loops` threads.
     explicit AsioTransport(const Options& options) : AsioTransport(options, nullptr, &makePlain) {}
 
-    /// Runs on the host's io_context, however many threads run that one. It must live until this
-    /// object is destroyed.
+    /// Runs on the host's io_context, which any number of threads may run. The context must outlive
+    /// this object.
     AsioTransport(const Options& options, detail::net::io_context& context)
         : AsioTransport(options, &context, &makePlain) {}
 
@@ -41,9 +41,9 @@ public:
     AsioTransport& operator=(const AsioTransport&) = delete;
     ~AsioTransport() { joinLater(false); }
 
-    /// Offers handshakes to `handler`; the first one opens the port. Throws std::system_error
-    /// that names address and port if it cannot be opened, and std::logic_error if another handler
-    /// has the same paths, or on a loop while the listener closes.
+    /// Offers handshakes to `handler`; the first handler opens the port. Throws std::system_error
+    /// naming address and port if the port cannot be opened, and std::logic_error if another
+    /// handler has the same paths, or on a loop while the listener closes.
     void start(TransportHandler& handler) {
         const bool here = onLoop();
         std::unique_lock<std::mutex> lock(mutex_);
@@ -85,9 +85,9 @@ public:
         }
     }
 
-    /// Closes the sessions of `handler` with 1001, cuts those that are left at the deadline, and
-    /// closes the port with the last handler. On a loop (see `onLoop`) it waits for no client. Any
-    /// thread, also while another one does the same.
+    /// Closes the sessions of `handler` with 1001, aborts those left at the deadline, and closes
+    /// the port with the last handler. On a loop (see `onLoop`) it does not wait for clients. Any
+    /// thread, also while another one is in this function.
     void stop(TransportHandler& handler, std::chrono::milliseconds patience) {
         const bool here = onLoop();
         const auto deadline = detail::saturatedAdd(std::chrono::steady_clock::now(),
@@ -136,16 +136,16 @@ public:
         }
     }
 
-    /// The address that is listened on, while started; otherwise the one of the options.
+    /// While started, the address it listens on; otherwise the one from the options.
     std::string address() const {
         const std::lock_guard<std::mutex> lock(loopsMutex_);
         return listener_ ? listener_->local().address().to_string() : options_.address;
     }
 
-    /// The port that is listened on, while started; otherwise the one of the options.
+    /// While started, the port it listens on; otherwise the one from the options.
     std::uint16_t port() const noexcept { return port_; }
 
-    /// Queues `frame` for all sessions of `handler` but those in `except`. Any thread, while
+    /// Queues `frame` for all sessions of `handler` except those in `except`. Any thread, while
     /// `handler` is started.
     void sendAll(TransportHandler& handler, const FramePtr& frame,
                  const detail::RefPtr<ExceptList>& except, OverflowPolicy whenFull) {
@@ -160,10 +160,10 @@ public:
         }
     }
 
-    /// Takes over a connected TCP socket of another server in this process, such as
-    /// `socket.release()` of Boost.Beast, and closes it in the end. `received` is what was read
-    /// from it: the whole handshake request, and whatever came behind. Any thread, while started;
-    /// otherwise, or if the client has gone, the socket is closed.
+    /// Takes ownership of a connected TCP socket of another server in this process, such as
+    /// `socket.release()` of Boost.Beast. `received` contains the bytes already read from it: the
+    /// whole handshake request and any bytes after it. Any thread, while started; otherwise, or if
+    /// the client has gone, the socket is closed.
     void adopt(detail::NativeSocket socket, std::string received) {
         const auto handle = std::make_shared<detail::SocketHandle>(socket);
         const std::lock_guard<std::mutex> lock(loopsMutex_);
@@ -175,8 +175,8 @@ public:
         }
     }
 
-    /// True on a thread that `stop` elsewhere would wait for: in a hook, or in any handler of the
-    /// host's io_context.
+    /// True on a thread that a `stop` on another thread would wait for: in a hook, or in any
+    /// handler of the host's io_context.
     bool onLoop() const noexcept {
         if (hostContext_ && hostContext_->get_executor().running_in_this_thread()) {
             return true;
@@ -205,8 +205,8 @@ public:
     }
 
 protected:
-    /// With connections of another kind, which derive from `detail::AsioConnection`. Without a
-    /// context it runs threads of its own.
+    /// Uses another connection type, derived from `detail::AsioConnection`. Without a context it
+    /// runs its own threads.
     AsioTransport(const Options& options, detail::net::io_context* context,
                   detail::MakeConnection makeConnection)
         : options_(options),

@@ -34,9 +34,9 @@
 
 namespace pushhub {
 
-/// A client's connection without its socket: handshake, frames, queue, close and time-outs as a
+/// A client's connection without its socket: handshake, frames, queue, close and timeouts as a
 /// state machine that a transport feeds with bytes. A transport derives from it and supplies the
-/// five functions that touch the socket; whatever the socket is, the behaviour is the same.
+/// functions that access the socket; the behaviour is the same for any kind of socket.
 ///
 /// `send`, `close` and the queries may be called from any thread. Everything else belongs to the
 /// loop of the connection.
@@ -56,10 +56,10 @@ public:
     /// Subject of the certificate that the client has proven to own, "" without one.
     virtual std::string peerSubject() const { return {}; }
 
-    /// Bytes on the wire that were accepted for this connection and have not left, exactly.
+    /// Exact number of bytes on the wire accepted for this connection and not yet sent.
     std::uint64_t bufferedBytes() const noexcept { return budget_.bytes(); }
 
-    /// When the last byte came from the client.
+    /// Time of the last byte from the client.
     std::chrono::steady_clock::time_point lastSeen() const noexcept {
         return std::chrono::steady_clock::time_point(
             std::chrono::steady_clock::duration(lastSeen_.load(std::memory_order_relaxed)));
@@ -70,18 +70,17 @@ public:
         return std::chrono::microseconds(roundTrip_.load(std::memory_order_relaxed));
     }
 
-    /// Bits of the window in which this client takes compressed messages (RFC 7692); 0 if none
-    /// was agreed on.
+    /// Window bits for compressed messages to this client (RFC 7692); 0 without compression.
     unsigned window() const noexcept { return window_.load(std::memory_order_relaxed); }
 
-    /// False from the moment on that it takes no more messages.
+    /// False once it accepts no more messages.
     bool accepting() const noexcept { return !budget_.closed(); }
 
-    /// Takes room in the queue for one frame, without sending it; see `send`. Lock-free.
+    /// Reserves room in the queue for one frame, without sending it; see `send`. Lock-free.
     std::error_code reserve(const Frame& frame, OverflowPolicy whenFull);
 
-    /// Accepts `frame` for sending, or says why not. Messages that one thread sends keep their
-    /// order. Once the connection is open.
+    /// Accepts `frame` for sending, or returns the reason for refusing it. Messages of one thread
+    /// keep their order. Only once the connection is open.
     std::error_code send(const FramePtr& frame, OverflowPolicy whenFull) {
         if (const std::error_code refused = reserve(*frame, whenFull)) {
             return refused;
@@ -96,10 +95,10 @@ public:
         }
     }
 
-    /// Gives up the room that was reserved for a frame.
+    /// Releases the room reserved for a frame.
     void takeBack(const Frame& frame) noexcept { budget_.release(frame.size(), 1); }
 
-    /// What the loop is to do for a frame for which room was reserved.
+    /// The loop's task for a frame for which room was reserved.
     Command sendCommand(FramePtr frame, OverflowPolicy whenFull) {
         Command command;
         command.kind = Command::Kind::send;
@@ -109,28 +108,28 @@ public:
         return command;
     }
 
-    /// Sends a close frame behind everything that was accepted, and closes (RFC 6455 section 7).
-    /// `reason` goes through `protocol::closeReason`. A code that may not be sent is refused with
-    /// std::errc::invalid_argument, and the handler is told; on a closing connection nothing
-    /// happens.
+    /// Sends a close frame after everything already accepted, and closes (RFC 6455 section 7).
+    /// `reason` is passed through `protocol::closeReason`. A code that must not be sent is refused
+    /// with std::errc::invalid_argument and reported to the handler; on a closing connection this
+    /// does nothing.
     std::error_code close(CloseCode code, std::string_view reason, ClosedBy by = ClosedBy::host,
                           std::error_code error = {});
 
     // The loop -----------------------------------------------------------------------------
 
-    /// What the handler wants to find with the connection's events.
+    /// The handler's attachment, available with the connection's events.
     const std::shared_ptr<void>& attachment() const noexcept { return attachment_; }
     void setAttachment(std::shared_ptr<void> attachment) { attachment_ = std::move(attachment); }
     Channel* channel() const noexcept { return channel_.get(); }
     bool open() const noexcept { return phase_ == Phase::open; }
     bool admitted() const noexcept { return admitted_; }
 
-    /// True while somebody has to say whether it becomes a session.
+    /// True until it is decided whether the connection becomes a session.
     bool undecided() const noexcept {
         return phase_ == Phase::deciding || (phase_ == Phase::open && !admitted_);
     }
 
-    /// Runs some work of the connection. If there is no memory for it, the connection is cut.
+    /// Runs `function`; aborts the connection if it throws std::bad_alloc.
     template <class Function>
     void orCut(Function function) noexcept {
         try {
@@ -140,10 +139,10 @@ public:
         }
     }
 
-    /// The channel whose handler is asked to decide the handshake, and then decides it.
+    /// The channel whose handler is offered the handshake and decides it.
     void setChannel(detail::RefPtr<Channel> channel) { channel_ = std::move(channel); }
 
-    /// The handshake that waits for an answer, if there is one.
+    /// The pending handshake, if any.
     PendingHandshake* pendingHandshake() const noexcept {
         return handshake_ ? handshake_->pending.get() : nullptr;
     }
@@ -151,7 +150,7 @@ public:
         handshake_->pending = std::move(pending);
     }
 
-    /// Keeps something until the connection is admitted or refused, or has gone.
+    /// Keeps an object until the connection is admitted, refused or lost.
     void keepWhilePending(std::shared_ptr<void> ticket) { handshake_->ticket = std::move(ticket); }
 
     /// First call: the time for the handshake begins.
@@ -160,16 +159,16 @@ public:
     /// Bytes from the client, which are unmasked in place.
     void receive(char* data, std::size_t size);
 
-    /// Goes on with what was received: see `LoopContext::giveTurn`.
+    /// Continues with data already received: see `LoopContext::giveTurn`.
     void takeTurn();
 
     /// The client will send no more, or the connection has failed.
     void receiveEnd(std::error_code error);
 
-    /// The socket takes bytes again, after `waitWritable`.
+    /// The socket accepts bytes again, after `waitWritable`.
     void writable();
 
-    /// True while the client is not to be read from; then `resumeReading` is called some time.
+    /// True while the client must not be read from; `resumeReading` is called later.
     bool readingPaused() const noexcept { return pausedFor_ != 0; }
 
     /// The armed timer has expired.
@@ -178,22 +177,22 @@ public:
     /// Queues a frame for which room was reserved; call `flush` at the end of the batch.
     void enqueue(FramePtr frame, OverflowPolicy whenFull);
 
-    /// Takes the broadcasts that are new to it: written at once if nothing waits before them.
+    /// Takes new broadcasts: written immediately if nothing waits before them.
     void takeBroadcasts(bool writeNow);
 
-    /// Takes a broadcast that is not in the channel's log.
+    /// Takes one broadcast that is not in the channel's log.
     void takeUnlogged(const BroadcastLog::Entry& entry);
 
-    /// Writes what waits, as far as the socket takes it.
+    /// Writes queued data, as far as the socket takes it.
     void flush();
 
-    /// Sends a close frame and waits for the peer's. `dropQueue`: what waits is not sent first.
+    /// Sends a close frame and waits for the peer's. `dropQueue`: discards queued data first.
     void beginClose(CloseCode code, std::string_view reason, ClosedBy by, std::error_code error,
                     bool dropQueue);
     /// The same with the frame that `close` made.
     void beginClose(const Frame& closeFrame, ClosedBy by, std::error_code error);
 
-    /// Ends at once, without a closing handshake.
+    /// Ends immediately, without a closing handshake.
     void abort(std::error_code error) noexcept;
 
     /// Answers a pending handshake with 101. With an attachment the connection is admitted as a
@@ -201,17 +200,17 @@ public:
     void acceptHandshake(const UpgradeAnswer& answer, const HttpRequest& request,
                          std::shared_ptr<void> attachment);
 
-    /// Makes a session of a connection that is open: it is told to the handler, and gets pushes.
+    /// Admits an open connection as a session: the handler is notified, and it gets pushes.
     void admit(std::shared_ptr<void> attachment);
 
     /// Refuses a pending handshake, or a connection that is open and not admitted. A 401 without
     /// WWW-Authenticate gets one, since RFC 9110 section 15.5.2 demands it.
     void rejectHandshake(HttpResponse response);
 
-    /// Answers a request and closes. `headOnly`: without the body, as HEAD wants.
+    /// Answers a request and closes. `headOnly`: without the body, as HEAD requires.
     void answer(const HttpResponse& response, bool headOnly);
 
-    /// The client sends no more, and may still read.
+    /// The client has stopped sending, and may still read.
     bool clientEnded() const noexcept { return clientEnded_; }
 
     /// Closes the session with 4401 at that time of `LoopContext::wallTime`, instead of the one
@@ -232,10 +231,10 @@ public:
         }
     }
 
-    /// True for a session that closes, or does so after the time of `leaveAfter`.
+    /// True for a session that is closing, or will close after the time of `leaveAfter`.
     bool leaving() const noexcept { return phase_ != Phase::open || leaves_ != 0; }
 
-    /// The system's clock was set: `LoopContext::wallTime` has jumped.
+    /// The system clock was changed: `LoopContext::wallTime` has jumped.
     void clockWasSet() noexcept {
         if (phase_ == Phase::open && admitted_) {
             schedule();
@@ -256,7 +255,7 @@ protected:
     /// True while nothing can be said in HTTP yet: then the time for the handshake is over without
     /// an answer, and without a word of ours in the log.
     virtual bool isBeforeHttp() noexcept { return false; }
-    /// Arranges one call of `writable`.
+    /// Arranges a single call of `writable`.
     virtual void waitWritable() = 0;
     /// `readingPaused` has become false.
     virtual void resumeReading() {}
@@ -1410,8 +1409,8 @@ inline void Connection::checkDeadlines() {
         }
         if (options().stallTimeout.count() > 0 && stalls(now)) {
             if (!loop_->extendTimer(*this)) {
-                beginClose(CloseCode::tryAgainLater, "client takes nothing", ClosedBy::hub,
-                           Errc::stalled, true);
+                beginClose(CloseCode::tryAgainLater, "write stalled", ClosedBy::hub, Errc::stalled,
+                           true);
             }
             return;
         }
@@ -1523,7 +1522,7 @@ inline void Connection::countInbound(detail::RateLimiter& rate, std::uint64_t am
         return;
     }
     if (options().whenInboundTooFast == RatePolicy::close) {
-        beginClose(CloseCode::policyViolation, "too much at once", ClosedBy::hub,
+        beginClose(CloseCode::policyViolation, "rate limit exceeded", ClosedBy::hub,
                    Errc::inboundTooFast, true);
     } else {
         pauseReading(tooFast);

@@ -21,17 +21,17 @@
 namespace pushhub {
 
 /// An event loop without its operating system: the inbox that any thread writes to, batches,
-/// broadcasts and time-outs. A transport derives from it and supplies the wake-up and the ticks.
+/// broadcasts and timeouts. A transport derives from it and supplies the wake-up and the ticks.
 ///
 /// Unless it says otherwise, a function belongs to the loop's thread.
 class EventLoop : public LoopContext {
     struct HostedChannel;
 
 public:
-    /// Time for which a broadcast may keep other work of the loop waiting.
+    /// Maximum time for which a broadcast may delay other work of the loop.
     static constexpr std::chrono::milliseconds slice{5};
 
-    /// One of `loopCount` that share the sessions of a listener.
+    /// One of `loopCount` loops that share the sessions of a listener.
     EventLoop(const Options& listenerOptions, unsigned loopCount)
         : listenerOptions_(listenerOptions), loopCount_(loopCount) {}
 
@@ -66,13 +66,13 @@ public:
         return queue([&] { urgent_.push_back(std::move(task)); });
     }
 
-    /// True if nothing that was submitted waits to be done.
+    /// True if no submitted work is pending.
     bool idle() {
         const std::lock_guard<std::mutex> lock(mutex_);
         return inbox_.empty() && urgent_.empty();
     }
 
-    /// Number of connections, in whatever state.
+    /// Number of connections, in any state.
     std::size_t load() const noexcept { return load_.load(std::memory_order_relaxed); }
 
     // The loop's thread --------------------------------------------------------------------
@@ -81,15 +81,15 @@ public:
 
     const Options& listenerOptions() const noexcept override { return listenerOptions_; }
 
-    /// Does all the work that waits, then as much of the broadcasts as fits into a slice.
+    /// Does all pending work, then as much of the broadcasts as fits into a slice.
     void drain() {
         work(true);
         takeTurns();
         broadcast();
     }
 
-    /// Does what `callFirst` has queued, in the middle of whatever the loop does: for a hook that
-    /// waits for other loops, which may wait for this one.
+    /// Runs functions queued by `callFirst`, in the middle of the loop's other work: for a hook
+    /// that waits for other loops, which may wait for this one.
     void help() {
         const bool before = std::exchange(helping_, true);
         workUrgent();
@@ -162,8 +162,8 @@ public:
         notifyIfEmpty(*channel);
     }
 
-    /// Ends at once what is left of a handler here, and removes it. Needs no memory. It may come in
-    /// the middle of whatever the loop does, such as a hook of that handler.
+    /// Immediately ends the remaining sessions of a handler here, and removes it. Needs no memory.
+    /// May be called in the middle of the loop's other work, such as a hook of that handler.
     [[gnu::cold]] void leave(const TransportHandler& handler) noexcept {
         const detail::RefPtr<HostedChannel> channel(find(&handler));
         if (!channel) {
@@ -189,7 +189,7 @@ public:
         }
     }
 
-    /// Tells every handler of something that concerns no session.
+    /// Reports an error that concerns no session to every handler.
     void report(std::error_code error, std::string_view what) noexcept {
         forEachHandler([&](TransportHandler& handler) { handler.onError(nullptr, error, what); });
     }
@@ -215,19 +215,19 @@ public:
         }
     }
 
-    /// Tells every handler of a client that is refused.
+    /// Reports a refused client to every handler.
     void refused(const Refusal& refusal) noexcept {
         forEachHandler([&](TransportHandler& handler) { handler.onRefused(refusal); });
     }
 
-    /// A client's TLS handshake has failed: every handler is told, since it is not known whose
-    /// client that would have been.
+    /// A client's TLS handshake has failed: reported to every handler, because the client's handler
+    /// is not known.
     void tlsFailed(const Connection& connection, std::string_view reason) noexcept {
         countTlsFailed();
         connectionFailed(connection, "TLS handshake failed", reason);
     }
 
-    /// The same, and the refusal is told by itself.
+    /// The same, with a separate report of the refusal.
     void countTlsFailed() noexcept {
         for (const auto& channel : channels_) {
             channel->hubCounters->tlsFailed.fetch_add(1, std::memory_order_relaxed);
@@ -308,7 +308,7 @@ protected:
 
     /// A connection is on its way here, see `add`. Any thread.
     void countConnection() noexcept { ++load_; }
-    /// It does not come. Any thread.
+    /// The announced connection does not come. Any thread.
     void discountConnection() noexcept { --load_; }
 
     /// Starts with a new connection. The caller holds a reference while it works with it.
@@ -318,9 +318,9 @@ protected:
         connection.orCut([&] { connection.begin(); });
     }
 
-    /// When `runTimers` has to be called next: at the end of this tick if the loop has `worked`
-    /// since the last time, so that what held it up shows, or with the next deadline;
-    /// (TimePoint::max)() if there is none. To arm a timer does not make it earlier than the end of
+    /// When `runTimers` must be called next: at the end of this tick if the loop has `worked` since
+    /// the last time, so that delays are detected, otherwise at the next deadline;
+    /// (TimePoint::max)() if there is none. Arming a timer does not make it earlier than the end of
     /// a tick. O(1) if it has worked.
     TimePoint nextTimers(bool worked) noexcept {
         const TimePoint due =
@@ -329,14 +329,14 @@ protected:
         return timersDue_;
     }
 
-    /// The next deadline, or look at the system's clock.
+    /// The next deadline, or the next check of the system clock.
     TimePoint nextDue() const noexcept {
         const auto next = timers_.next();
         const TimePoint due = next ? tickBegin(*next) : (TimePoint::max)();
         return expiring_ > 0 ? (std::min)(due, clockSeen_ + clockInterval) : due;
     }
 
-    /// Does what is due.
+    /// Runs all timers that are due.
     void runTimers() {
         const TimePoint time = now();
         noteLag(time);
@@ -350,7 +350,7 @@ protected:
         });
     }
 
-    /// Calls `function` for every connection, which it may end.
+    /// Calls `function` for every connection; `function` may end it.
     template <class Function>
     void forEachConnection(Function function) {
         for (std::size_t i = 0; i < channels_.size(); ++i) {
@@ -360,7 +360,7 @@ protected:
         forEach(others_, function);
     }
 
-    /// To be called after whatever the loop has done, `drain` and `runTimers` included.
+    /// Must be called after any work of the loop, including `drain` and `runTimers`.
     void afterEvents() {
         if (left_) {
             releaseHooks();
@@ -379,8 +379,8 @@ protected:
         }
     }
 
-    /// Ends every connection and takes no more work. Sends that come later are refused; afterwards
-    /// no other thread is inside `wake`.
+    /// Ends every connection and accepts no more work. Later sends are refused; afterwards no other
+    /// thread is inside `wake`.
     [[gnu::cold]] void shutdown() {
         forEach(others_, [](Connection& connection) { connection.abort(Errc::notRunning); });
         turns_.clear();
@@ -726,7 +726,7 @@ private:
             }
             const detail::RefPtr<Connection> connection(largest);
             connection->orCut([&] {
-                connection->beginClose(CloseCode::tryAgainLater, "too much waits for slow clients",
+                connection->beginClose(CloseCode::tryAgainLater, "total queue limit exceeded",
                                        ClosedBy::hub, Errc::hubQueueFull, true);
             });
         }

@@ -14,14 +14,14 @@
 
 namespace pushhub {
 
-/// What the 101 answer says beside the obligatory.
+/// Optional content of the 101 response.
 struct UpgradeAnswer {
-    std::string subprotocol;  ///< One of those the client asked for, or none.
+    std::string subprotocol;  ///< One of those the client offered, or empty.
     std::vector<std::pair<std::string, std::string>> headers{};
-    bool compress = true;  ///< Take the client's offer of compression, if the hub has that.
+    bool compress = true;  ///< Accept the client's offer of compression, if the hub has it.
 };
 
-/// A client's request to open a session, to be decided once: at once, or later from any thread.
+/// A client's request to open a session, to be decided once: immediately, or later from any thread.
 class PendingHandshake final : public detail::RefCounted<PendingHandshake> {
 public:
     PendingHandshake(Connection& connection, HttpRequest request);
@@ -30,11 +30,11 @@ public:
     const HttpRequest& request() const noexcept { return request_; }
     Connection& connection() const noexcept { return *connection_; }
 
-    /// Takes the request away, to keep it. For whoever decides, on the loop.
+    /// Moves the request out, to keep it. For the decision, on the loop.
     HttpRequest takeRequest() noexcept { return std::move(request_); }
     void giveBack(HttpRequest request) noexcept { request_ = std::move(request); }
 
-    /// While one lives, the hook runs that is asked to decide.
+    /// Exists while the hook that decides is running.
     class InHook {
     public:
         explicit InHook(PendingHandshake& pending) noexcept : pending_(&pending) {
@@ -48,28 +48,29 @@ public:
         const detail::RefPtr<PendingHandshake> pending_;
     };
 
-    /// Runs `decision` on the connection's loop: at once if this is its thread. Only the first
-    /// decision counts; after it, or if the client has gone, `Errc::handshakeAnswered`. Any thread.
+    /// Runs `decision` on the connection's loop: immediately if this is its thread. Only the first
+    /// decision counts; after it, or if the client has gone, returns `Errc::handshakeAnswered`. Any
+    /// thread.
     template <class Decision>
     std::error_code decide(Decision decision) {
         return run(detail::makeTask(std::move(decision)), true);
     }
 
-    /// The same for the host's code, in which nothing of the decision runs: in a hook it runs once
-    /// that has returned.
+    /// The same for the application's code, inside which the decision never runs: in a hook it runs
+    /// after the hook has returned.
     template <class Decision>
     std::error_code decideLater(Decision decision) {
         return run(detail::makeTask(std::move(decision)), false);
     }
 
-    /// Refuses with an HTTP answer and closes the connection. Otherwise like `decide`.
+    /// Refuses with an HTTP response and closes the connection. Otherwise like `decide`.
     std::error_code reject(HttpResponse response);
 
-    /// The connection has gone: from now on a decision is too late.
+    /// The connection is lost: from now on a decision is too late.
     void abandon() noexcept { decided_.store(true); }
     bool decided() const noexcept { return decided_.load(); }
 
-    /// The client sends no more: it can be refused, and not be accepted. On the loop.
+    /// The client has stopped sending: it can be refused, but not accepted. On the loop.
     void endClient() noexcept { clientEnded_.store(true); }
     bool clientEnded() const noexcept { return clientEnded_.load(); }
 

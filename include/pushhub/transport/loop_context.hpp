@@ -34,8 +34,8 @@ public:
     const Options options;
     BroadcastLog log;
 
-    /// Figures of this channel's sessions. Those of the hub are brought up to date when the loop
-    /// has done a piece of work.
+    /// Figures of this channel's sessions. Those of the hub are updated when the loop has done a
+    /// piece of work.
     struct Figures {
         std::uint64_t messagesIn = 0;
         std::uint64_t bytesIn = 0;
@@ -68,7 +68,7 @@ struct Command {
     Command& operator=(Command&&) noexcept;
 };
 
-/// Engines that no connection needs at the moment. Not thread-safe.
+/// Engines not currently used by any connection. Not thread-safe.
 class EnginePool {
 public:
     std::unique_ptr<protocol::Engine> take() {
@@ -92,7 +92,7 @@ private:
     std::vector<std::unique_ptr<protocol::Engine>> spare_;
 };
 
-/// What a connection needs of the event loop it lives on.
+/// The services of its event loop that a connection needs.
 class LoopContext : public detail::RefCounted<LoopContext> {
 public:
     using TimePoint = std::chrono::steady_clock::time_point;
@@ -109,7 +109,8 @@ public:
     /// thread.
     virtual void catchUp() = 0;
 
-    /// Calls `takeTurn` of the connection once other connections had theirs. The loop's thread.
+    /// Calls `takeTurn` of the connection after other connections had their turn. The loop's
+    /// thread.
     virtual void giveTurn(Connection& connection) = 0;
 
     /// True on the thread that runs the loop, while it does.
@@ -119,18 +120,18 @@ public:
 
     virtual TimePoint now() const noexcept = 0;
 
-    /// A time that goes on like `now` and is set forward and back with the system's clock: what is
-    /// to happen at a time of day is compared with it.
+    /// A time that advances like `now` and is set forward and back with the system clock: for
+    /// deadlines at a time of day.
     virtual TimePoint wallTime() const noexcept {
         return TimePoint(std::chrono::duration_cast<TimePoint::duration>(
             std::chrono::system_clock::now().time_since_epoch()));
     }
 
-    /// For how long the loop has just been held up, by a hook or with the whole process, and did
-    /// not read what clients sent; 0 if it is punctual.
+    /// The time for which the loop has just been blocked, by a hook or with the whole process, and
+    /// did not read from clients; 0 if it was not.
     virtual TimePoint::duration heldUp(TimePoint) const noexcept { return {}; }
 
-    /// Counts the sessions for which the loop has to keep an eye on the system's clock.
+    /// Counts the sessions for which the loop must watch the system clock.
     virtual void countExpiring(int) noexcept {}
 
     virtual const Options& listenerOptions() const noexcept = 0;
@@ -138,11 +139,11 @@ public:
     /// False if no handler looks at plain HTTP requests, so that their bodies need not be read.
     virtual bool takesHttp() const noexcept = 0;
 
-    /// Finds the handler whose handshake or page this is.
+    /// Finds the handler of this handshake or page.
     virtual void routeHandshake(Connection& connection, HttpRequest request) = 0;
 
-    /// Tells the connection's handler of a client that is refused; without one the handler whose
-    /// path was requested, or else each of them. `status` as in `Refusal`. `request` may be null.
+    /// Reports a refused client to the connection's handler; without one to the handler whose path
+    /// was requested, or else to all handlers. `status` as in `Refusal`. `request` may be null.
     virtual void refused(const Connection& connection, int status, std::string_view reason,
                          const HttpRequest* request = nullptr) noexcept = 0;
 
@@ -167,8 +168,8 @@ public:
     }
     void disarmTimer(TimerNode& node) noexcept { timers_.disarm(node); }
 
-    /// When the loop was held up: lets a node that has expired do so again some moments later, once
-    /// for each time that it was armed. False if it has had its time.
+    /// After the loop was blocked: lets an expired node expire again a little later, once for each
+    /// time that it was armed. False if its time is over.
     bool extendTimer(TimerNode& node) noexcept {
         if (node.extended || now() >= lenientUntil_) {
             return false;

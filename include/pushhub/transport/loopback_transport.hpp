@@ -51,7 +51,7 @@ public:
         return "loopback:" + std::to_string(id().value());
     }
 
-    /// Does what the socket of another transport would report. True if there was something.
+    /// Reports events as the socket of another transport would. True if there were any.
     bool step() {
         if (wantsWritable_ && (room() > 0 || pipe_->clientGone)) {
             wantsWritable_ = false;
@@ -141,7 +141,7 @@ public:
         add(*connection);
     }
 
-    /// One round of everything that waits. True if there was something.
+    /// Runs one round of all pending work. True if there was any.
     bool step() {
         runner_ = std::this_thread::get_id();
         bool worked = woken_.exchange(false);
@@ -159,7 +159,7 @@ public:
         return worked;
     }
 
-    /// Moves the clock to the next deadline, by `most` at most; says by how much.
+    /// Moves the clock to the next deadline, by at most `most`; returns the step.
     TimePoint::duration advance(TimePoint::duration most) {
         const TimePoint::duration step =
             std::clamp(saturatedDifference(nextDue(), now_), TimePoint::duration(), most);
@@ -201,9 +201,8 @@ private:
 
 }  // namespace detail
 
-/// A client of a `LoopbackTransport`, as a browser would be one: it answers pings and close frames
-/// by itself. What it sends reaches the hub, and what the hub sends reaches it, with
-/// `LoopbackTransport::poll`.
+/// A client of a `LoopbackTransport` that behaves like a browser: it answers pings and close frames
+/// automatically. Data in both directions is transferred by `LoopbackTransport::poll`.
 class LoopbackClient {
 public:
     struct Received {
@@ -213,15 +212,15 @@ public:
             false;  ///< `data` is as RFC 7692 has it; only if the client offered that.
     };
 
-    /// HTTP status of the answer to the handshake; 0 while there is none, 100 after the interim
-    /// one.
+    /// HTTP status of the response to the handshake; 0 before the response, 100 after the interim
+    /// response.
     int status() const noexcept { return status_; }
     bool connected() const noexcept { return status_ == 101 && !closeCode_ && !pipe_->serverEnded; }
 
-    /// Head of the HTTP answer, and its body if it was not 101.
+    /// Head of the HTTP response, and its body if the status was not 101.
     const std::string& response() const noexcept { return response_; }
 
-    /// Takes the messages that have arrived.
+    /// Returns and removes the messages that have arrived.
     std::vector<Received> take() { return std::exchange(messages_, {}); }
 
     /// The same as plain strings.
@@ -247,7 +246,7 @@ public:
         closeSent_ = true;
     }
 
-    /// Bytes as they are, for tests of what a client must not send.
+    /// Sends raw bytes, for tests of invalid input.
     void sendBytes(std::string_view bytes) { pipe_->toServer.append(bytes); }
 
     /// Masks and sends one frame.
@@ -255,24 +254,24 @@ public:
         sendBytes(protocol::clientFrame(opcode, payload, final));
     }
 
-    /// Stops or resumes reading: a client that is too slow, with room for `window` unread bytes.
+    /// Stops or resumes reading: simulates a slow client with room for `window` unread bytes.
     void setReading(bool reading, std::size_t window = 64 * 1024) {
         pipe_->reading = reading;
         pipe_->window = window;
     }
 
-    /// Ends its direction, and goes on reading: a half-closed socket.
+    /// Ends the sending direction and continues to read: a half-closed socket.
     void endSending() { pipe_->clientEnded = true; }
 
-    /// Reads that many of the bytes that have arrived, whether it is reading or not: a client that
-    /// is slow, and makes progress.
+    /// Reads that many of the bytes that have arrived, whether or not it is reading: simulates a
+    /// slow client that makes progress.
     void read(std::size_t bytes) {
         unread_ += pipe_->toClient.substr(0, bytes);
         pipe_->toClient.erase(0, bytes);
         readUnread();
     }
 
-    /// Vanishes without a word.
+    /// Disappears without closing.
     void drop() { pipe_->clientEnded = pipe_->clientGone = true; }
 
 private:
@@ -370,9 +369,9 @@ private:
     bool closeSent_ = false;
 };
 
-/// A Transport in memory, for unit tests of the code that uses a hub: no sockets, no threads, and
-/// a clock that the test moves. Nothing happens except in `poll`, `advance` and `stop`, and hooks
-/// run on the thread that calls those. Meets the requirements in transport.hpp.
+/// A Transport in memory, for unit tests of code that uses a hub: no sockets, no threads, and a
+/// clock that the test moves. Work is done only in `poll`, `advance` and `stop`, and hooks run on
+/// the thread that calls these. Meets the requirements in transport.hpp.
 class LoopbackTransport : public std::enable_shared_from_this<LoopbackTransport> {
 public:
     explicit LoopbackTransport(const Options& options) : options_(options) {}
@@ -467,7 +466,7 @@ public:
         return client;
     }
 
-    /// Connects and sends nothing yet.
+    /// Connects without sending anything.
     std::shared_ptr<LoopbackClient> connectRaw() {
         refuseInHook("connect");
         const std::lock_guard<std::mutex> lock(mutex_);
@@ -481,8 +480,8 @@ public:
         return clients_.back();
     }
 
-    /// Does all the work that waits, at the hub and at the clients, until nothing is left. In a
-    /// hook it does nothing: that work goes on afterwards anyway.
+    /// Does all pending work of the hub and the clients until none is left. In a hook it does
+    /// nothing: the work continues afterwards anyway.
     void poll() {
         if (onLoop()) {
             return;
@@ -509,9 +508,9 @@ public:
         return current ? current->now() : std::chrono::steady_clock::time_point();
     }
 
-    /// Moves the clock from deadline to deadline, and polls at each: what is due within `time`
-    /// happens. The clock does not go back: 0 and less have no effect. Throws
-    /// std::invalid_argument for more than ten years.
+    /// Moves the clock by `time` from deadline to deadline and polls at each. The clock never goes
+    /// back: 0 and negative times have no effect. Throws std::invalid_argument for more than ten
+    /// years.
     template <class Rep, class Period>
     void advance(std::chrono::duration<Rep, Period> time) {
         Duration left = checkedTime("advance", (std::max)(time, time.zero()));
@@ -527,9 +526,8 @@ public:
         }
     }
 
-    /// Moves the clock while the loop does nothing, as if a hook took so long or the machine was
-    /// paused; then what has become due happens, before clients are read from. Otherwise like
-    /// `advance`.
+    /// Moves the clock while the loop does nothing, as if a hook took that long or the machine was
+    /// paused. Then everything due is done, before clients are read from. Otherwise like `advance`.
     template <class Rep, class Period>
     void pause(std::chrono::duration<Rep, Period> time) {
         const Duration length = checkedTime("pause", (std::max)(time, time.zero()));
@@ -544,8 +542,8 @@ public:
         poll();
     }
 
-    /// Sets the system's clock forward, or back, as far as the hub can see it: when sessions
-    /// expire. At most by ten years, like `advance`. While a hub is started.
+    /// Sets the system clock, as the hub sees it, forward or back. It determines when sessions
+    /// expire. By at most ten years, like `advance`. While a hub is started.
     template <class Rep, class Period>
     void setClock(std::chrono::duration<Rep, Period> step) {
         const Duration length = checkedTime("setClock", step);

@@ -16,41 +16,41 @@
 namespace pushhub {
 
 /// @file
-/// What a Transport is. It moves WebSocket messages and knows nothing of users: it listens, offers
-/// handshakes to its handlers, reports their events, and sends frames. `T` is a Transport, `t` an
-/// object of it, `h` a `TransportHandler&`.
+/// Requirements on a Transport. It moves WebSocket messages and knows nothing about users: it
+/// listens, offers handshakes to its handlers, reports their events, and sends frames. `T` is a
+/// Transport, `t` an object of it, `h` a `TransportHandler&`.
 ///
 /// | expression                  | result          | meaning, and from which thread              |
 /// |-----------------------------|-----------------|---------------------------------------------|
-/// | `T(options)`                |                 | Keeps what it needs of `const Options&`.    |
+/// | `T(options)`                |                 | Keeps values it needs of `const Options&`.  |
 /// |                             |                 | Throws std::invalid_argument.               |
 /// | `t.start(h)`                | `void`          | Offers handshakes to `h` from now on; the   |
 /// |                             |                 | first handler opens the listener. Throws    |
 /// |                             |                 | std::system_error. Any thread, in turn.     |
 /// | `t.stop(h, milliseconds)`   | `void`          | Ends the sessions of `h` within that time,  |
-/// |                             |                 | calls nothing of `h` once it has returned.  |
+/// |                             |                 | makes no call to `h` after it has returned. |
 /// |                             |                 | Where `onLoop` is true it ends them at once |
 /// |                             |                 | (`EventLoop::leave`), also while another    |
 /// |                             |                 | thread is in this function. Any thread.     |
 /// | `t.sendAll(h, frame, list,` | `void`          | Queues a `const FramePtr&` for the sessions |
-/// | `          whenFull)`       |                 | of `h` but those in a                       |
+/// | `          whenFull)`       |                 | of `h` except those in a                    |
 /// |                             |                 | `const RefPtr<ExceptList>&`, which may be   |
-/// |                             |                 | null; full queues are dealt with by an      |
-/// |                             |                 | `OverflowPolicy`. Any thread.               |
-/// | `t.address()`               | `std::string`   | Where it listens. Any thread.               |
-/// | `t.port()`                  | `std::uint16_t` | The same.                                   |
-/// | `t.onLoop()`                | `bool`          | Is this a thread that `stop` waits for, such|
-/// |                             |                 | as one that is in a hook?                   |
+/// |                             |                 | null; the `OverflowPolicy` applies to full  |
+/// |                             |                 | queues. Any thread.                         |
+/// | `t.address()`               | `std::string`   | The listen address. Any thread.             |
+/// | `t.port()`                  | `std::uint16_t` | The listen port. Any thread.                |
+/// | `t.onLoop()`                | `bool`          | Whether `stop` waits for this thread, for   |
+/// |                             |                 | example because it is in a hook.            |
 /// | `t.later(function)`         | `void`          | Calls a `std::function<void()>` once, on a  |
 /// |                             |                 | thread for which `onLoop` is false.         |
 ///
-/// The hub may rely on this: of one connection the events never overlap, onClose comes exactly
-/// once per onOpen, and `Connection::send` and `close` work from any thread. The transport may rely
-/// on this: the hub calls it while it holds no lock, a handler's functions return soon and throw
-/// nothing, and `start` and `stop` of one handler alternate.
+/// The hub can rely on this: the events of one connection never overlap, onClose comes exactly once
+/// per onOpen, and `Connection::send` and `close` work from any thread. The transport can rely on
+/// this: the hub holds no lock while it calls the transport, a handler's functions return quickly
+/// and do not throw, and `start` and `stop` of one handler alternate.
 ///
-/// Connections derive from `Connection`, loops from `EventLoop`: with them a transport has to
-/// supply the socket, the wake-up and the time.
+/// Connections derive from `Connection`, loops from `EventLoop`: a transport only has to supply the
+/// socket, the wake-up and the time.
 ///
 /// Models: `AsioTransport`, `LoopbackTransport`.
 namespace detail {
@@ -102,7 +102,7 @@ concept TransportConcept = isTransport<T>;
 
 namespace detail {
 
-// The first thing that is missing, for one readable error instead of a page from inside the hub.
+// The first missing requirement, for one readable error instead of a page from inside the hub.
 enum class Missing { nothing, start, stop, sendAll, address, port, onLoop, later };
 
 template <class T>
