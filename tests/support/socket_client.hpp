@@ -45,6 +45,7 @@ using Descriptor = SOCKET;
 using BufferSize = int;
 inline constexpr int closeOnExec = 0;  // nobody starts a program
 inline constexpr int noSignal = 0;
+inline void ignoreBrokenPipe(Descriptor) {}
 inline constexpr int sendingEnd = SD_SEND;
 inline int pollSocket(pollfd& waiting, int time) {
     return ::WSAPoll(&waiting, 1, time);
@@ -68,6 +69,12 @@ inline constexpr int noSignal = MSG_NOSIGNAL;
 #else
 inline constexpr int noSignal = 0;
 #endif
+inline void ignoreBrokenPipe([[maybe_unused]] Descriptor socket) {
+#ifdef SO_NOSIGPIPE
+    const int on = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+#endif
+}
 inline constexpr int sendingEnd = SHUT_WR;
 inline int pollSocket(pollfd& waiting, int time) {
     return ::poll(&waiting, 1, time);
@@ -105,10 +112,7 @@ public:
     explicit SocketClient(std::uint16_t port, const std::string& address = "127.0.0.1") {
         const bool v6 = address.find(':') != std::string::npos;
         fd_ = ::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | closeOnExec, 0);
-#ifdef SO_NOSIGPIPE
-        const int on = 1;
-        ::setsockopt(fd_, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
-#endif
+        ignoreBrokenPipe(fd_);
         check(fd_ != none, "socket");
         int result = 0;
         if (v6) {
