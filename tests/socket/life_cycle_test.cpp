@@ -354,8 +354,8 @@ TEST_CASE("of two stops the earlier deadline counts") {
         Options options = optionsOf("/hub/{userId}");
         options.closeTimeout = 1h;
         options.stopSpread = rude ? 0ms : 1h;  // its close would come much later
-        PushHub<> hub(options);
         std::atomic<int> closes{0};
+        PushHub<> hub(options);
         hub.onClose([&](SessionPtr, const CloseInfo& info) {
             closes += info.code == CloseCode::goingAway && !info.clean ? 1 : 0;
         });
@@ -426,8 +426,8 @@ TEST_CASE("a destructor waits for seconds, also if a hook has begun a stop of an
 }
 
 TEST_CASE("onLog of start and stop may make any life-cycle call") {
-    PushHub<> hub(optionsOf("/hub/{userId}"));
     std::vector<std::string> said;
+    PushHub<> hub(optionsOf("/hub/{userId}"));
     const auto call = [&](auto function) {
         try {
             function();
