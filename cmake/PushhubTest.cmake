@@ -67,6 +67,21 @@ if(PUSHHUB_TESTS)
     endif()
 endif()
 
+# Wine's server stays while tests run: programs that start while it starts or ends do not find it.
+set(emulatorFixture)
+if(WIN32 AND CMAKE_CROSSCOMPILING AND PUSHHUB_TESTS)
+    set(emulatorFixture wine)
+    set(server /usr/lib/wine/wineserver64)
+    list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " wine)
+    add_test(NAME wine_starts COMMAND sh -c
+        "(mkdir -p $WINEPREFIX && ${server} -p && ${wine} cmd /c exit) >wine.log 2>&1 </dev/null")
+    add_test(NAME wine_ends COMMAND ${server} -k)
+    set_tests_properties(wine_starts PROPERTIES FIXTURES_SETUP wine)
+    set_tests_properties(wine_ends PROPERTIES FIXTURES_CLEANUP wine)
+    set_tests_properties(wine_starts wine_ends PROPERTIES LABELS cross TIMEOUT 120
+        ENVIRONMENT WINEPREFIX=${CMAKE_BINARY_DIR}/wine)
+endif()
+
 # Properties that all tests have. TIMEOUT in seconds; under an emulator it is longer.
 function(pushhub_test_properties name)
     cmake_parse_arguments(PARSE_ARGV 1 arg "RUN_SERIAL" "TIMEOUT" "LABELS")
@@ -78,7 +93,8 @@ function(pushhub_test_properties name)
         math(EXPR arg_TIMEOUT "3 * ${arg_TIMEOUT}")
     endif()
     set_tests_properties(${name} PROPERTIES
-        TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${arg_RUN_SERIAL})
+        TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}" RUN_SERIAL ${arg_RUN_SERIAL}
+        FIXTURES_REQUIRED "${emulatorFixture}")
 endfunction()
 
 # pushhub_tests(program SOURCES file… LABELS label… [LIBS target…] [TIMEOUT seconds] [RUN_SERIAL]
