@@ -74,7 +74,8 @@ if(WIN32 AND CMAKE_CROSSCOMPILING AND PUSHHUB_TESTS)
     set(server /usr/lib/wine/wineserver64)
     list(JOIN CMAKE_CROSSCOMPILING_EMULATOR " " wine)
     add_test(NAME wine_starts COMMAND sh -c
-        "(mkdir -p $WINEPREFIX && ${server} -p && ${wine} cmd /c exit) >wine.log 2>&1 </dev/null")
+        "(mkdir -p $WINEPREFIX && ${server} -p && ${wine} cmd /c exit) >wine.log 2>&1 </dev/null ||
+         { cat wine.log && false; }")  # the server keeps what it writes to open
     add_test(NAME wine_ends COMMAND ${server} -k)
     set_tests_properties(wine_starts PROPERTIES FIXTURES_SETUP wine)
     set_tests_properties(wine_ends PROPERTIES FIXTURES_CLEANUP wine)

@@ -641,13 +641,7 @@ private:
         for (const std::string& userId : registry_.userIds()) {
             registry_.find(userId).forEach([](const SessionPtr& session) {
                 Command command;
-                command.task = detail::makeTask([session] {
-                    session->connection().orCut([&] {
-                        session->connection().beginClose(
-                            CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
-                    });
-                    session->connection().abort(Errc::deadlineReached);
-                });
+                command.task = detail::makeTask([session] { session->connection().cutOff(); });
                 session->connection().loop().submit(std::move(command));
             });
         }

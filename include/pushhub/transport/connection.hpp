@@ -231,6 +231,17 @@ public:
         }
     }
 
+    /// The service stops: closes with 1001.
+    [[gnu::cold]] void sayGoodBye() {
+        beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
+    }
+
+    /// The deadline of the stop has come: ends the connection at once.
+    [[gnu::cold]] void cutOff() noexcept {
+        orCut([this] { sayGoodBye(); });
+        abort(Errc::deadlineReached);
+    }
+
     /// True for a session that is closing, or will close after the time of `leaveAfter`.
     bool leaving() const noexcept { return phase_ != Phase::open || leaves_ != 0; }
 
@@ -1397,7 +1408,7 @@ inline void Connection::checkDeadlines() {
         return;
     }
     if (leaves_ != 0 && now >= loop_->tickBegin(leaves_)) {
-        beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {}, false);
+        sayGoodBye();
         return;
     }
     if ((pausedFor_ & tooFast) != 0 && now >= inboundRate_->reached()) {

@@ -154,7 +154,7 @@ public:
                 if (share.count() > 0) {
                     connection.leaveAfter(share);
                 } else {
-                    sayGoodBye(connection);
+                    connection.sayGoodBye();
                 }
             });
         });
@@ -173,8 +173,7 @@ public:
         refuseUndecided(*channel);
         while (Connection* session = channel->sessions.front()) {
             const detail::RefPtr<Connection> connection(session);
-            connection->orCut([&] { sayGoodBye(*connection); });
-            connection->abort(Errc::deadlineReached);
+            connection->cutOff();
         }
         notifyIfEmpty(*channel);
         const auto found = std::find(channels_.begin(), channels_.end(), channel);
@@ -490,11 +489,6 @@ private:
                     [&] { connection.rejectHandshake(unavailable("the service is stopping\n")); });
             }
         });
-    }
-
-    static void sayGoodBye(Connection& connection) {
-        connection.beginClose(CloseCode::goingAway, "service is stopping", ClosedBy::host, {},
-                              false);
     }
 
     // Of handlers that have left, once none of their hooks runs any more.
